@@ -1,0 +1,273 @@
+"""Every error that fednb raises, in one tree.
+
+::
+
+    FednbError
+    ├── InputError            what the caller passed is wrong (also a ValueError)
+    │   ├── UnknownNameError  a name that is not in its registry; says what is
+    │   ├── DatasetError      a dataset folder or table with problems, all listed
+    │   └── PlanError         a plan that cannot run as written
+    ├── RefusedError          a site said no: site, cause, correlation id
+    ├── SiteDownError         a site cannot be reached
+    ├── RunError              a run failed: names the site and the cause
+    │   └── RunStoppedError   somebody stopped the run
+    ├── WireError             bytes that are malformed, too large or of a newer version
+    ├── HomeError             a home folder is locked, full, or of a newer schema
+    ├── IntegrityError        a signature, a hash or the ledger's chain does not hold
+    ├── FitError              a model cannot be fitted: separated, rank-deficient
+    └── DependencyError       an optional package is missing; says which extra has it
+
+``str(error)`` is the public message: what is wrong, the value seen, what to do.
+``error.detail`` is private to the machine that raised it and never crosses the wire.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Cause = Literal[
+    "not-approved",
+    "denied",
+    "expired",
+    "revoked",
+    "signature",
+    "edited",
+    "replayed",
+    "not-in-contract",
+    "unknown-contract",
+    "unknown-dataset",
+    "fingerprint",
+    "limit",
+    "disclosure",
+    "participants",
+    "data",
+    "device",
+    "storage",
+    "stopped",
+    "busy",
+    "malformed",
+    "too-large",
+    "unreachable",
+    "internal",
+]
+"""The closed list of causes that may leave a site (law 3)."""
+
+CAUSES: tuple[str, ...] = get_args(Cause)
+
+CAUSE_TEXT: dict[str, str] = {
+    "not-approved": "the site owner has not approved this contract yet",
+    "denied": "the site owner denied this contract",
+    "expired": "the contract has expired; request it again",
+    "revoked": "the site owner revoked this contract",
+    "signature": "the signature does not belong to the contract's requester",
+    "edited": "the contract's bytes do not match its hash",
+    "replayed": "this call was already answered with other content",
+    "not-in-contract": "the call asks for something the contract does not name",
+    "unknown-contract": "the site does not know this contract; propose it first",
+    "unknown-dataset": "the site has no dataset of that name",
+    "fingerprint": "the dataset changed since the contract was approved",
+    "limit": "a cap of the contract or of the site's policy was reached",
+    "disclosure": "the site's disclosure rules do not allow this output",
+    "participants": "the set of participants does not match the contract",
+    "data": "the site's data cannot answer this call; its owner sees why",
+    "device": "the device named in the contract is not available at the site",
+    "storage": "the site could not store the release; its owner sees why",
+    "stopped": "the task was stopped",
+    "busy": "the site is busy with another task",
+    "malformed": "the message could not be read",
+    "too-large": "the message exceeds the size cap",
+    "unreachable": "the site cannot be reached",
+    "internal": "the task failed at the site; its owner sees why",
+}
+"""Fixed public text for each cause: all that a requester is told."""
+
+
+class FednbError(Exception):
+    """Root of the tree.
+
+    Parameters
+    ----------
+    message
+        Public: what is wrong, the value seen, and what to do.
+    detail
+        Private: may name values and paths; stays on the machine that raised it.
+    """
+
+    cause: ClassVar[Cause] = "internal"
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
+
+
+class InputError(FednbError, ValueError):
+    """What the caller passed is wrong."""
+
+    cause: ClassVar[Cause] = "not-in-contract"
+
+
+class UnknownNameError(InputError):
+    """A name that is not in its registry.
+
+    Parameters
+    ----------
+    kind
+        What was looked up, for example ``"column"``.
+    name
+        The name that was not found.
+    known
+        The names that exist; the nearest is suggested.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        shown = ", ".join(names[:20]) or "none"
+        more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+        message = f"Unknown {kind} {name!r}.{hint} Known: {shown}{more}."
+        super().__init__(message)
+        self.kind = kind
+        self.name = name
+
+
+class DatasetError(InputError):
+    """A dataset folder or table has problems; all of them are listed.
+
+    Parameters
+    ----------
+    problems
+        One line a problem: what is wrong, and where.
+    """
+
+    cause: ClassVar[Cause] = "data"
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        n = len(self.problems)
+        lines = "\n".join(f"  - {p}" for p in self.problems[:50])
+        more = f"\n  and {n - 50} more" if n > 50 else ""
+        noun = "problem" if n == 1 else "problems"
+        super().__init__(f"The dataset has {n} {noun}:\n{lines}{more}")
+
+
+class PlanError(InputError):
+    """A plan that cannot run as written."""
+
+
+class RefusedError(FednbError):
+    """A site refused: fixed text, a cause from the closed list, a correlation id.
+
+    Parameters
+    ----------
+    site
+        The site's name.
+    refusal
+        One of `CAUSES`.
+    correlation
+        The id under which the owner finds the reason in the site's ledger.
+    """
+
+    def __init__(self, site: str, refusal: str, correlation: str) -> None:
+        text = CAUSE_TEXT.get(refusal, CAUSE_TEXT["internal"])
+        super().__init__(
+            f"{site} refused ({refusal}): {text}. Ask the site owner about "
+            f"{correlation}."
+        )
+        self.site = site
+        self.refusal = refusal
+        self.correlation = correlation
+
+
+class SiteDownError(FednbError):
+    """A site cannot be reached.
+
+    Parameters
+    ----------
+    site
+        The site's name.
+    detail
+        What the transport saw; private to the coordinator's machine.
+    """
+
+    cause: ClassVar[Cause] = "unreachable"
+
+    def __init__(self, site: str, *, detail: str = "") -> None:
+        super().__init__(
+            f"{site} cannot be reached. The run pauses; resume it when the site is "
+            "back.",
+            detail=detail,
+        )
+        self.site = site
+
+
+class RunError(FednbError):
+    """A run failed or cannot do what was asked.
+
+    Parameters
+    ----------
+    message
+        What happened and what to do.
+    site
+        The site at which it failed; empty for the coordinator itself.
+    refusal
+        One of `CAUSES`.
+    """
+
+    def __init__(
+        self, message: str, *, site: str = "", refusal: str = "internal"
+    ) -> None:
+        super().__init__(message)
+        self.site = site
+        self.refusal = refusal
+
+
+class RunStoppedError(RunError):
+    """Somebody stopped the run."""
+
+    cause: ClassVar[Cause] = "stopped"
+
+
+class WireError(FednbError):
+    """Bytes that are malformed, too large, or of a newer protocol version."""
+
+    cause: ClassVar[Cause] = "malformed"
+
+
+class HomeError(FednbError):
+    """A home folder is locked, full, unreadable, or of a newer schema."""
+
+    cause: ClassVar[Cause] = "storage"
+
+
+class IntegrityError(FednbError):
+    """A signature, a hash or the ledger's chain does not hold."""
+
+    cause: ClassVar[Cause] = "signature"
+
+
+class FitError(FednbError):
+    """A model cannot be fitted; the message says why and what to change."""
+
+    cause: ClassVar[Cause] = "data"
+
+
+class DependencyError(FednbError):
+    """An optional package is missing.
+
+    Parameters
+    ----------
+    package
+        The package that could not be imported.
+    extra
+        The extra of fednb that installs it.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package} is not installed. Install it with: pip install 'fednb[{extra}]'"
+        )

@@ -1,0 +1,1 @@
+"""The nouns that travel: frozen, tagged structs without behaviour of their own."""

@@ -1,0 +1,154 @@
+"""Messages between a coordinator and a site: the closed list of law 1.
+
+A coordinator sends an `Ask`; a site answers with a `Reply`. Of the replies, a `Release`
+holds outputs that an approved contract names, a `Publication` what the owner signed,
+and `State` and `Refusal` are protocol messages of a fixed size.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fednb.errors import Cause
+from fednb.records.arrays import Array
+from fednb.records.base import Record
+from fednb.records.contracts import Status
+from fednb.records.outputs import Output, Place
+
+
+class Ping(Record, frozen=True):
+    """Ask whether the site is there."""
+
+
+class Browse(Record, frozen=True):
+    """Ask for the cards of all datasets that the owner publishes."""
+
+
+class FetchMock(Record, frozen=True):
+    """Ask for the mock half of a dataset."""
+
+    dataset: str
+
+
+class Propose(Record, frozen=True):
+    """Hand in a contract: canonical bytes and the requester's Ed25519 signature."""
+
+    contract: bytes
+    signature: bytes
+
+
+class AskStatus(Record, frozen=True):
+    """Ask where a contract stands at this site."""
+
+    contract: str
+
+
+class Call(Record, frozen=True):
+    """Run one round of one step under an approved contract.
+
+    Attributes
+    ----------
+    id
+        Names the call: the same id returns the recorded release, and spends nothing.
+    place
+        Contract, step, run, round and attempt.
+    arrays
+        Inputs by name, for example ``"weights"``.
+    relayed
+        All participants' outputs of the previous round, from which the site derives
+        what comes next by itself (disclosure rule 19).
+    query, query_signature
+        Under a standing contract: canonical bytes of the plan, signed by the
+        requester.
+    wait
+        Seconds to hold the call open before "working" is answered.
+    """
+
+    id: str
+    place: Place
+    arrays: dict[str, Array] = {}
+    relayed: tuple[Output, ...] = ()
+    query: bytes = b""
+    query_signature: bytes = b""
+    wait: float = 0.5
+
+
+class StopRun(Record, frozen=True):
+    """Stop what the site is doing for a run; it is dead within two seconds."""
+
+    run: str
+
+
+class State(Record, frozen=True):
+    """Protocol message: how the site, or something at the site, stands.
+
+    Attributes
+    ----------
+    site
+        Name of the site.
+    status
+        ``"ready"``, ``"working"``, ``"stopped"``, or the status of a contract.
+    time
+        Unix time in seconds: the heartbeat.
+    version
+        Protocol version.
+    """
+
+    site: str
+    status: Literal["ready", "working", "stopped"] | Status
+    time: float
+    version: int = 1
+
+
+class Refusal(Record, frozen=True):
+    """Protocol message: no, with a cause from the closed list and a correlation id."""
+
+    site: str
+    cause: Cause
+    correlation: str
+
+
+class Release(Record, frozen=True):
+    """Outputs that an approved contract names, after the disclosure rules.
+
+    Attributes
+    ----------
+    site, call, place
+        Who answers what.
+    outputs
+        As the contract names them.
+    head
+        Hash of the newest ledger entry, which covers this release.
+    head_signature
+        Ed25519 over `head`: kept by others, it shows a cut-off ledger.
+    """
+
+    site: str
+    call: str
+    place: Place
+    outputs: tuple[Output, ...]
+    head: str
+    head_signature: bytes
+
+
+class Publication(Record, frozen=True):
+    """Something that the owner signed for everybody: cards, or a mock dataset.
+
+    Attributes
+    ----------
+    site, kind
+        ``"cards"``: bodies are canonical `DatasetCard` records; ``"mock"``: a table
+        as CSV, then volumes as NIfTI files.
+    names, bodies, signatures
+        Name, content and the site's Ed25519 signature of each item.
+    """
+
+    site: str
+    kind: Literal["cards", "mock"]
+    names: tuple[str, ...]
+    bodies: tuple[bytes, ...]
+    signatures: tuple[bytes, ...]
+
+
+Ask = Ping | Browse | FetchMock | Propose | AskStatus | Call | StopRun
+Reply = State | Refusal | Release | Publication

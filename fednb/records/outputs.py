@@ -1,0 +1,65 @@
+"""Decisions, and the outputs that a release carries."""
+
+from __future__ import annotations
+
+from fednb.errors import Cause
+from fednb.records.arrays import Array
+from fednb.records.base import Record
+from fednb.records.contracts import OutputKind
+
+
+class Decision(Record, frozen=True):
+    """The answer of a rule: a value, recorded, never an exception.
+
+    Attributes
+    ----------
+    allow
+        Whether the rule lets it pass.
+    rule
+        Name of the rule, for example ``"disclosure.2-threshold"``.
+    reason
+        Private: written for the site owner, with the value seen and what to do.
+    cause
+        What a requester is told where the rule stops something.
+    version
+        Version of the rule.
+    threshold
+        Threshold that applied, where the rule has one.
+    """
+
+    allow: bool
+    rule: str
+    reason: str
+    cause: Cause = "disclosure"
+    version: int = 1
+    threshold: float = 0.0
+
+
+class Place(Record, frozen=True):
+    """Where in a run something belongs; masks and signatures are bound to it."""
+
+    contract: str
+    step: int
+    run: str
+    round: int
+    attempt: int
+
+
+class Output(Record, frozen=True):
+    """One output of one site, signed by the site.
+
+    Attributes
+    ----------
+    site, name, kind
+        Who, which output of the contract, and how it is protected.
+    data
+        The elements.
+    signature
+        Ed25519 over place, site, name, kind and the SHA-256 of the data.
+    """
+
+    site: str
+    name: str
+    kind: OutputKind
+    data: Array
+    signature: bytes = b""
