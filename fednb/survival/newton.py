@@ -1,0 +1,390 @@
+"""Newton's method as a state machine, run alike by the coordinator and every site.
+
+``start`` proposes a trial point; whoever holds the sums at that point calls ``update``
+and gets the next trial. Both are pure, and every operation on which the next trial
+depends gives the same bits on every machine, so that a site can re-derive each value
+the coordinator announces and refuse any other (disclosure rule 19).
+
+b <- b + (I + lambda)^-1 (U - lambda b), halved while the penalised log-likelihood
+falls.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fednb.errors import FitError, InputError
+from fednb.survival.cholesky import dot, factorise
+from fednb.survival.refusals import label, rank_message, separation_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fednb.survival.cholesky import Factor
+    from fednb.survival.sums import Floats, LikelihoodSums
+
+
+@dataclass(frozen=True)
+class NewtonOptions:
+    """What the contract fixes about an iterative fit.
+
+    Parameters
+    ----------
+    ridge
+        lambda >= 0, added to the diagonal of the information; a tuple gives one a
+        column, so that an intercept can go unpenalised.
+    tolerance
+        Largest last step, in standard errors of the estimate (square root of the
+        Newton decrement), > 0.
+    max_evaluations
+        Evaluations of the sums before the fit is refused, at least 2.
+    precision
+        Rounding step of each site's sums, >= 0; the fit stops where the next step is
+        lost in the rounding.
+    parts
+        Number of rounded parts in each sum (sites), at least 1.
+
+    Raises
+    ------
+    InputError
+        If a value is outside its range.
+    """
+
+    ridge: float | tuple[float, ...] = 0.0
+    tolerance: float = 1e-9
+    max_evaluations: int = 12
+    precision: float = 0.0
+    parts: int = 1
+
+    def __post_init__(self) -> None:
+        ridges = np.atleast_1d(np.asarray(self.ridge, dtype=np.float64))
+        checks = {
+            "ridge": bool(np.isfinite(ridges).all() and (ridges >= 0).all()),
+            "tolerance": self.tolerance > 0,
+            "max_evaluations": self.max_evaluations >= 2,
+            "precision": 0 <= self.precision < math.inf,
+            "parts": self.parts >= 1,
+        }
+        for name, holds in checks.items():
+            if not holds:
+                message = f"{name}={getattr(self, name)} is outside its range."
+                raise InputError(message)
+
+    def penalty(self, p: int) -> Floats:
+        """Lambda of each column, shape (p,).
+
+        Parameters
+        ----------
+        p
+            Number of columns.
+
+        Raises
+        ------
+        InputError
+            If ``ridge`` is a tuple of another length.
+        """
+        ridge = np.asarray(self.ridge, dtype=np.float64)
+        if ridge.ndim and ridge.shape != (p,):
+            message = f"{ridge.size} ridge penalties were given for {p} columns."
+            raise InputError(message)
+        return np.broadcast_to(ridge, (p,)).copy()
+
+
+@dataclass(frozen=True, eq=False)
+class NewtonState:
+    """Where a fit stands.
+
+    Parameters
+    ----------
+    trial
+        Coefficients at which the sums are wanted next; the accepted ones once
+        converged. Shape (p,).
+    accepted
+        Best coefficients so far, shape (p,); None before the first evaluation.
+    sums
+        Sums at ``accepted``.
+    null_sums
+        Sums at the starting value 0.
+    evaluations
+        Evaluations used.
+    halvings
+        Halvings since the last accepted step.
+    converged
+        Whether the fit is finished.
+    step_norm
+        Length of the next full step in standard errors; infinite at the start.
+    """
+
+    trial: Floats
+    accepted: Floats | None = None
+    sums: LikelihoodSums | None = None
+    null_sums: LikelihoodSums | None = None
+    evaluations: int = 0
+    halvings: int = 0
+    converged: bool = False
+    step_norm: float = math.inf
+
+
+def start(p: int) -> NewtonState:
+    """Begin a fit at 0.
+
+    Parameters
+    ----------
+    p
+        Number of columns, at least 1.
+
+    Raises
+    ------
+    InputError
+        If ``p`` is below 1.
+    """
+    if p < 1:
+        message = f"A fit needs at least one column; {p} were given."
+        raise InputError(message)
+    return NewtonState(trial=np.zeros(p))
+
+
+def update(
+    state: NewtonState,
+    sums: LikelihoodSums,
+    options: NewtonOptions,
+    names: Sequence[str] = (),
+) -> NewtonState:
+    """Use the sums at ``state.trial`` to find the next trial.
+
+    Parameters
+    ----------
+    state
+        From `start` or the previous `update`, not converged.
+    sums
+        Totals over all sites at ``state.trial``.
+    options
+        As the contract fixes them.
+    names
+        Column names for messages; column numbers where empty.
+
+    Raises
+    ------
+    FitError
+        If there are no events, the information matrix is rank-deficient, a coefficient
+        diverges (separation), or the evaluations run out.
+    InputError
+        If the sums have another number of columns, or the fit has converged.
+    """
+    if state.converged or sums.score.shape != state.trial.shape:
+        message = (
+            f"Sums of {sums.score.size} columns do not continue a fit of "
+            f"{state.trial.size} columns (converged: {state.converged})."
+        )
+        raise InputError(message)
+    state = replace(state, evaluations=state.evaluations + 1)
+    if state.accepted is None:
+        _check_first(sums)
+        state = replace(state, null_sums=sums)
+    elif _falls(state, sums, options):
+        middle = state.accepted + 0.5 * (state.trial - state.accepted)
+        state = replace(state, trial=middle, halvings=state.halvings + 1)
+        return _check_budget(state, options, names)
+    return _advance(state, sums, options, names)
+
+
+def maximise(
+    evaluate: Callable[[Floats], LikelihoodSums],
+    p: int,
+    options: NewtonOptions,
+    names: Sequence[str] = (),
+) -> NewtonState:
+    """Run a fit to the end where the sums are at hand.
+
+    Parameters
+    ----------
+    evaluate
+        Sums at given coefficients of shape (p,).
+    p
+        Number of columns.
+    options, names
+        As for `update`.
+
+    Raises
+    ------
+    FitError
+        As for `update`.
+    """
+    state = start(p)
+    while not state.converged:
+        state = update(state, evaluate(state.trial), options, names)
+    return state
+
+
+def covariance(sums: LikelihoodSums, options: NewtonOptions) -> Floats:
+    """Covariance of the estimate, (I + lambda)^-1.
+
+    Parameters
+    ----------
+    sums
+        At the estimate.
+    options
+        Those of the fit.
+
+    Raises
+    ------
+    FitError
+        If the information matrix is rank-deficient.
+    """
+    factor = _factor(sums, options)
+    if factor is None:
+        raise FitError(rank_message(_penalised(sums, options), ()))
+    return factor.inverse()
+
+
+def penalised_log_likelihood(
+    beta: Floats, sums: LikelihoodSums, options: NewtonOptions
+) -> float:
+    """Log-likelihood minus half of lambda b^2.
+
+    Parameters
+    ----------
+    beta
+        Coefficients, shape (p,).
+    sums
+        Sums at ``beta``.
+    options
+        Those of the fit.
+    """
+    penalty = options.penalty(beta.size)
+    return sums.log_likelihood - 0.5 * dot(penalty * beta, beta)
+
+
+def _check_first(sums: LikelihoodSums) -> None:
+    if not sums.is_finite:
+        message = (
+            "The sums at the starting value are not finite; check the covariates for "
+            "extreme values and standardise them."
+        )
+        raise FitError(message)
+    if sums.log_likelihood == 0 and not sums.to_vector().any():
+        message = (
+            "There are no events, so nothing can be fitted; choose another outcome or "
+            "a longer follow-up."
+        )
+        raise FitError(message)
+
+
+def _falls(state: NewtonState, sums: LikelihoodSums, options: NewtonOptions) -> bool:
+    """Whether the penalised log-likelihood falls by more than rounding explains."""
+    if state.accepted is None or state.sums is None:
+        return False
+    if not sums.is_finite:
+        return True
+    before = penalised_log_likelihood(state.accepted, state.sums, options)
+    after = penalised_log_likelihood(state.trial, sums, options)
+    slack = 1e-12 * (1 + abs(before)) + options.parts * options.precision
+    return after < before - slack
+
+
+def _penalised(sums: LikelihoodSums, options: NewtonOptions) -> Floats:
+    return sums.information + np.diag(options.penalty(sums.score.size))
+
+
+def _factor(sums: LikelihoodSums, options: NewtonOptions) -> Factor | None:
+    # rounding turns a singular matrix into a noisy one: this is its spectral norm
+    noise = options.precision * math.sqrt(options.parts * sums.score.size / 3)
+    return factorise(_penalised(sums, options), floor=noise)
+
+
+def _advance(
+    state: NewtonState,
+    sums: LikelihoodSums,
+    options: NewtonOptions,
+    names: Sequence[str],
+) -> NewtonState:
+    """Accept the trial and propose the next full step."""
+    factor = _factor(sums, options)
+    if factor is None:
+        if state.accepted is None:
+            raise FitError(rank_message(_penalised(sums, options), names))
+        raise FitError(_separated(state.trial - state.accepted, state, names))
+    beta = state.trial
+    gradient = sums.score - options.penalty(beta.size) * beta
+    step = factor.solve(gradient)
+    norm = math.sqrt(max(dot(gradient, step), 0.0))
+    share = _vanishing_share(step, state, sums, options)
+    if share < 1e-4:
+        raise FitError(_separated(step, state, names))
+    done = norm <= _resolution(factor, options) and share >= 0.1
+    following = NewtonState(
+        trial=beta if done else beta + step,
+        accepted=beta,
+        sums=sums,
+        null_sums=state.null_sums,
+        evaluations=state.evaluations,
+        converged=done,
+        step_norm=norm,
+    )
+    if share < 0.1 and following.evaluations >= options.max_evaluations:
+        raise FitError(_separated(step, state, names))
+    return _check_budget(following, options, names)
+
+
+def _resolution(factor: Factor, options: NewtonOptions) -> float:
+    """Shortest step, in standard errors, that the sums can tell from none."""
+    if options.precision == 0:
+        return options.tolerance
+    trace = math.fsum(np.diagonal(factor.inverse()).tolist())
+    noise = options.precision * math.sqrt((1 + options.parts / 12) * trace)
+    return max(options.tolerance, noise)
+
+
+def _vanishing_share(
+    step: Floats, state: NewtonState, sums: LikelihoodSums, options: NewtonOptions
+) -> float:
+    """Information left along a step that does not shrink; 1 where there is no worry.
+
+    Under separation each step is about as long as the one before while the information
+    along it decays: the likelihood rises for ever.
+    """
+    if state.accepted is None or state.null_sums is None:
+        return 1.0
+    initial = _penalised(state.null_sums, options)
+
+    def length(vector: Floats, metric: Floats) -> float:
+        weighted = math.fsum(
+            (metric * vector[:, None] * vector[None, :]).ravel().tolist()
+        )
+        return math.sqrt(max(weighted, 0.0))
+
+    size = length(step, initial)
+    shrinking = size < 0.5 * length(state.trial - state.accepted, initial)
+    if shrinking or size < 0.05 * length(state.trial, initial):
+        return 1.0
+    return (length(step, _penalised(sums, options)) / size) ** 2
+
+
+def _check_budget(
+    state: NewtonState, options: NewtonOptions, names: Sequence[str]
+) -> NewtonState:
+    if state.converged or state.evaluations < options.max_evaluations:
+        return state
+    worst = 0 if state.accepted is None else _largest(state.trial - state.accepted)
+    message = (
+        f"The fit did not converge in {options.max_evaluations} evaluations: the next "
+        f"step is {state.step_norm:.3g} standard errors, largest for "
+        f"{label(worst, names)}. Standardise the columns, add a ridge penalty, or use "
+        "fewer columns."
+    )
+    raise FitError(message)
+
+
+def _largest(step: Floats) -> int:
+    return int(np.argmax(np.abs(step)))
+
+
+def _separated(step: Floats, state: NewtonState, names: Sequence[str]) -> str:
+    information = np.zeros((step.size, step.size))
+    if state.null_sums is not None:
+        information = state.null_sums.information
+    return separation_message(step, information, state.evaluations, names)
