@@ -1,0 +1,185 @@
+"""Plans in plain words, for somebody who decides whether they may run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fednb.display.text import human_count
+from fednb.records.tasks import (
+    CoxPlan,
+    DescribePlan,
+    EmbeddingPlan,
+    EvaluationPlan,
+    LogisticPlan,
+    ModelRef,
+    SplitSpec,
+    StatisticsPlan,
+    TrainingPlan,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fednb.records.base import Record
+    from fednb.records.tasks import AnyPlan
+
+_SPLITS = {
+    "train": "training patients",
+    "validation": "validation patients",
+    "test": "test patients",
+    "all": "all patients",
+    "none": "nobody",
+}
+
+
+@dataclass(frozen=True)
+class PlanWords:
+    """A plan in plain words.
+
+    Attributes
+    ----------
+    title
+        A few words.
+    sentence
+        What the site would do, and on which columns and patients.
+    arguments
+        Every field of the plan, defaults included, in the order of the record.
+    """
+
+    title: str
+    sentence: str
+    arguments: tuple[tuple[str, str], ...]
+
+
+def plan_words(plan: AnyPlan, parameters: int = 0) -> PlanWords:
+    """Return a plan in plain words. Nothing in it is escaped yet.
+
+    Parameters
+    ----------
+    plan
+        Any plan of a contract.
+    parameters
+        Number of weights of the network that the step trains or uses; 0 if unknown.
+    """
+    title, say = _WORDS[type(plan)]
+    sentence = say(plan)
+    if parameters:
+        sentence += f" The network has {human_count(parameters)} weights."
+    arguments = tuple(
+        (name, _value(getattr(plan, name))) for name in plan.__struct_fields__
+    )
+    return PlanWords(title, sentence, arguments)
+
+
+def _describe(plan: DescribePlan) -> str:
+    del plan
+    return "Count patients, non-missing values and modalities; the counts are rounded."
+
+
+def _statistics(plan: StatisticsPlan) -> str:
+    by = f", for each level of {plan.by}" if plan.by else ""
+    return (
+        f"Compute means, spreads, quantiles, histograms and counts of "
+        f"{_listed(plan.columns)}{by}."
+    )
+
+
+def _training(plan: TrainingPlan) -> str:
+    also = f" and the columns {_listed(plan.covariates)}" if plan.covariates else ""
+    channels = _listed(plan.modalities) if plan.modalities else "all modalities"
+    epochs = "epoch" if plan.local_epochs == 1 else "epochs"
+    return (
+        f"Train the network {plan.network.name} to predict {plan.target} from "
+        f"{channels}{also}, in {_rounds(plan.rounds)} of {plan.local_epochs} {epochs} "
+        f"each, with the strategy {plan.strategy.name}."
+    )
+
+
+def _evaluation(plan: EvaluationPlan) -> str:
+    return (
+        f"Score the {_SPLITS[plan.split]} with the trained network, and report how "
+        f"well it predicts {plan.model.training.target}."
+    )
+
+
+def _embedding(plan: EmbeddingPlan) -> str:
+    return (
+        "Compute each patient's embedding and score with the network trained for "
+        f"{plan.model.training.target}. They stay at the site."
+    )
+
+
+def _cox(plan: CoxPlan) -> str:
+    return (
+        f"Fit a Cox survival model of {plan.duration} and {plan.event} on "
+        f"{_features(plan)}, {_who(plan)}."
+    )
+
+
+def _logistic(plan: LogisticPlan) -> str:
+    return f"Fit a logistic model of {plan.target} on {_features(plan)}, {_who(plan)}."
+
+
+_WORDS: dict[type, tuple[str, Callable[[Any], str]]] = {
+    DescribePlan: ("Describe the dataset", _describe),
+    StatisticsPlan: ("Aggregate statistics", _statistics),
+    TrainingPlan: ("Train a network", _training),
+    EvaluationPlan: ("Evaluate a network", _evaluation),
+    EmbeddingPlan: ("Compute embeddings", _embedding),
+    CoxPlan: ("Fit a Cox model", _cox),
+    LogisticPlan: ("Fit a logistic model", _logistic),
+}
+
+
+def _features(plan: CoxPlan | LogisticPlan) -> str:
+    parts = {
+        "embedding": ["the embeddings at the site"],
+        "score": ["the network's scores at the site"],
+        "none": [],
+    }[plan.features]
+    return _listed((*parts, *plan.covariates))
+
+
+def _who(plan: CoxPlan | LogisticPlan) -> str:
+    fitted = f"using the {_SPLITS[plan.fit_on]}"
+    if plan.evaluate_on == "none":
+        return f"{fitted}, without an evaluation"
+    return f"{fitted}, and evaluate it on the {_SPLITS[plan.evaluate_on]}"
+
+
+def _rounds(count: int) -> str:
+    return "1 round" if count == 1 else f"{count} rounds"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _value(value: object) -> str:
+    """Return one argument as text, records with their fields."""
+    if isinstance(value, ModelRef):
+        return f"weights {value.sha256}, trained by {_record(value.training)}"
+    if isinstance(value, SplitSpec):
+        return (
+            f"train {value.train:g}, validation {value.validation:g}, "
+            f"test {value.test:g}, key {value.key}"
+        )
+    if isinstance(value, tuple):
+        return ", ".join(map(_value, value)) or "none"
+    if isinstance(value, msgspec.Struct):
+        return _record(value)
+    return "none" if value is None or value == "" else str(value)
+
+
+def _record(value: Record | msgspec.Struct) -> str:
+    fields: dict[str, object] = msgspec.structs.asdict(value)
+    name = str(fields.pop("name", type(value).__name__))
+    params = fields.pop("params", fields)
+    given = params.items() if isinstance(params, dict) else ()
+    inside = ", ".join(f"{key}={_value(item)}" for key, item in given)
+    return f"{name}({inside})" if inside else name
