@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fednb.errors import FitError, InputError
+from fednb.errors import FitError, InputError, PlanError, UnknownNameError
+from fednb.records.tasks import CoxPlan, LogisticPlan
 from fednb.survival.coxph import lifelines_penalty
 from fednb.survival.moments import Standardisation, combine
 from fednb.survival.newton import NewtonOptions, NewtonState, start, update
@@ -21,6 +22,7 @@ from fednb.survival.sums import LikelihoodSums
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fednb.records.datasets import Column
     from fednb.survival.sums import Floats
 
 Phase = Literal["moments", "score", "metrics", "done"]
@@ -40,6 +42,9 @@ class HeadDesign:
     droppable
         For each column whether it may be left out where it is constant over all sites,
         as dead units of an embedding are; other constant columns are refused.
+    center, half
+        For each column a public middle and half width, of its declared bounds: totals
+        are of ``(x - center) / half``, which keeps them in the secure sum's range.
     family
         ``"cox"`` or ``"logistic"``; the latter has an intercept, last and unpenalised.
     penalizer
@@ -52,6 +57,8 @@ class HeadDesign:
 
     names: tuple[str, ...]
     droppable: tuple[bool, ...]
+    center: tuple[float, ...]
+    half: tuple[float, ...]
     family: Literal["cox", "logistic"]
     penalizer: float = 0.0
     tolerance: float = 1e-9
@@ -93,7 +100,7 @@ class HeadState:
     metrics: Floats | None = None
 
     def names(self, design: HeadDesign) -> tuple[str, ...]:
-        """Return the names of the coefficients, the intercept last where there is one."""
+        """Return the names of the coefficients, an intercept last."""
         kept = tuple(design.names[j] for j in self.kept)
         return (*kept, INTERCEPT) if design.family == "logistic" else kept
 
@@ -162,7 +169,10 @@ def _begin(design: HeadDesign, total: Floats) -> HeadState:
         raise FitError(message)
     names = [design.names[j] for j in kept]
     rows = list(kept)
-    scale = combine([np.concatenate([[n], sums[rows], squares[rows]])], 0.0, names)
+    found = combine([np.concatenate([[n], sums[rows], squares[rows]])], 0.0, names)
+    half = np.asarray(design.half)[rows]
+    center = np.asarray(design.center)[rows]
+    scale = Standardisation(center + half * found.mean, half * found.std, n)
     ridge = lifelines_penalty(design.penalizer, n)
     logistic = design.family == "logistic"
     width = len(kept) + logistic
@@ -187,3 +197,73 @@ def _step(design: HeadDesign, state: HeadState, total: Floats) -> HeadState:
     if newton.converged:
         phase = "metrics" if design.evaluates else "done"
     return replace(state, phase=phase, newton=newton)
+
+
+def design_of(
+    plan: CoxPlan | LogisticPlan,
+    columns: Sequence[Column],
+    *,
+    precision: float,
+    parts: int,
+) -> HeadDesign:
+    """Return the design that a contract's head has, the same at every participant.
+
+    Parameters
+    ----------
+    plan
+        The head.
+    columns
+        Declarations in the contract, with the bounds of every covariate.
+    precision
+        Rounding step of totals; 0 in the open profile.
+    parts
+        Number of participants.
+
+    Raises
+    ------
+    UnknownNameError
+        A covariate is not among the columns.
+    PlanError
+        A covariate holds labels.
+    """
+    width = 0
+    if plan.embedding is not None and plan.features != "none":
+        width = 1 if plan.features == "score" else plan.embedding.width
+    units = ("score",) if plan.features == "score" else _unit_names(width)
+    declared = {column.name: column for column in columns}
+    center, half = [0.0] * width, [1.0] * width
+    for name in plan.covariates:
+        if name not in declared:
+            raise UnknownNameError("covariate", name, declared)
+        column = declared[name]
+        if column.kind == "category":
+            message = (
+                f"Covariate {name!r} holds labels; use number or binary columns, one "
+                "binary column a label."
+            )
+            raise PlanError(message)
+        low, high = column_bounds(column)
+        center.append((low + high) / 2)
+        half.append((high - low) / 2 or 1.0)
+    return HeadDesign(
+        names=(*units[:width], *plan.covariates),
+        droppable=(True,) * width + (False,) * len(plan.covariates),
+        center=tuple(center),
+        half=tuple(half),
+        family="cox" if isinstance(plan, CoxPlan) else "logistic",
+        penalizer=plan.penalizer,
+        tolerance=plan.tolerance,
+        max_evaluations=plan.max_evaluations,
+        precision=precision,
+        parts=parts,
+        evaluates=plan.evaluate_on != "none",
+    )
+
+
+def column_bounds(column: Column) -> tuple[float, float]:
+    """Return the bounds to which values of a column are clipped (rule 21)."""
+    return (0.0, 1.0) if column.kind == "binary" else (column.lower, column.upper)
+
+
+def _unit_names(width: int) -> tuple[str, ...]:
+    return tuple(f"unit_{j}" for j in range(width))

@@ -31,6 +31,9 @@ Ties = Literal["efron", "breslow"]
 BLOCK = 16384
 """Patients a block of the Gram matrices: bounds the memory beside the data."""
 
+SMALLEST = 1e-150
+"""Floor of the denominators, relative to the largest hazard: its square is a number."""
+
 CONSTANT = 1e-12
 """A column that varies less than this share of its size is constant."""
 
@@ -224,7 +227,7 @@ class RiskSets:
         s0 = np.maximum(self._collect(hazard), d0)
         fraction = self._draw_fraction * (ties == "efron")
         phi = s0[group] - fraction * d0[group]
-        phi = np.maximum(phi, np.finfo(np.float64).tiny ** 0.5)
+        phi = np.maximum(phi, SMALLEST)
         first = self._mean_weight[group] / phi
 
         def total(values: Floats) -> Floats:

@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lifelines import CoxPHFitter, KaplanMeierFitter
+from lifelines.datasets import load_rossi, load_stanford_heart_transplants, load_waltons
+from sksurv.nonparametric import kaplan_meier_estimator
+
+from fednb.errors import InputError
+from fednb.survival.kaplan_meier import (
+    breslow_baseline,
+    efron_baseline,
+    kaplan_meier,
+    kaplan_meier_from_counts,
+)
+from fednb.survival.riskset import RiskSets
+
+
+def test_by_hand():
+    # 5 patients: death at 1, death and censoring at 2, censoring at 3, death at 4
+    curve = kaplan_meier([1, 2, 2, 3, 4], [1, 1, 0, 0, 1])
+    assert curve.time.tolist() == [1, 2, 3, 4]
+    assert curve.at_risk.tolist() == [5, 4, 2, 1]
+    assert curve.deaths.tolist() == [1, 1, 0, 1]
+    assert curve.censored.tolist() == [0, 1, 1, 0]
+    np.testing.assert_allclose(curve.survival, [0.8, 0.6, 0.6, 0])
+    greenwood = 0.6 * np.sqrt(1 / 20 + 1 / 12)
+    np.testing.assert_allclose(curve.std_error[1:], [greenwood, greenwood, 0])
+    np.testing.assert_allclose(curve.at([0, 1, 1.5, 9]), [1, 0.8, 0.8, 0])
+
+
+def test_curves_equal_lifelines():
+    table = load_waltons()
+    curve = kaplan_meier(table["T"], table["E"])
+    oracle = KaplanMeierFitter().fit(table["T"], table["E"])
+    expected = oracle.survival_function_at_times(curve.time)
+    np.testing.assert_allclose(curve.survival, expected, atol=1e-12)
+    events = oracle.event_table.loc[curve.time]
+    np.testing.assert_array_equal(curve.at_risk, events["at_risk"])
+    np.testing.assert_array_equal(curve.deaths, events["observed"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(2, 80))
+def test_curves_and_errors_equal_scikit_survival(seed: int, n: int):
+    rng = np.random.default_rng(seed)
+    time, event = rng.integers(1, 15, n), rng.random(n) < 0.6
+    # the last patient is censored, so that the oracle's variance is a number
+    time, event = np.append(time, 16), np.append(event, False)
+    curve = kaplan_meier(time, event)
+    grid, survival, interval = kaplan_meier_estimator(
+        event, time, conf_type="log-log", conf_level=0.95
+    )
+    np.testing.assert_array_equal(curve.time, grid)
+    np.testing.assert_allclose(curve.survival, survival, atol=1e-12)
+    inside = survival < 1
+    s, z = curve.survival[inside], 1.959963984540054
+    theta = z * curve.std_error[inside] / (s * np.log(s))
+    np.testing.assert_allclose(s ** np.exp(-theta), interval[0][inside], atol=1e-9)
+
+
+def test_left_truncation():
+    # the second patient enters at 2, after the first death and at the second
+    curve = kaplan_meier([1, 5, 2, 4], [1, 1, 1, 0], entry=[0, 2, 0, 1])
+    assert curve.at_risk.tolist() == [2, 2, 2, 1]
+    np.testing.assert_allclose(curve.survival, [0.5, 0.25, 0.25, 0])
+
+
+def test_left_truncation_equals_lifelines_where_no_entry_meets_an_exit():
+    table = load_stanford_heart_transplants()
+    table = table[table["start"] < table["stop"]]
+    entry = table["start"] + 0.25 * (table["start"] > 0)
+    curve = kaplan_meier(table["stop"], table["event"], entry)
+    oracle = KaplanMeierFitter().fit(table["stop"], table["event"], entry=entry)
+    expected = oracle.survival_function_at_times(curve.time)
+    np.testing.assert_allclose(curve.survival, expected, atol=1e-12)
+
+
+def test_grouped_counts_equal_the_rows():
+    table = load_waltons()
+    rows = kaplan_meier(table["T"], table["E"])
+    counts = kaplan_meier_from_counts(
+        rows.time, rows.deaths, rows.censored, rows.at_risk
+    )
+    np.testing.assert_array_equal(counts.survival, rows.survival)
+    np.testing.assert_array_equal(counts.std_error, rows.std_error)
+
+
+def test_counts_with_nobody_left_stay_numbers():
+    curve = kaplan_meier_from_counts([6, 12, 18], [4, 0, 0], [0, 0, 0], [4, 0, 0])
+    assert curve.survival.tolist() == [0, 0, 0]
+    assert curve.std_error.tolist() == [0, 0, 0]
+
+
+def test_malformed_counts_are_refused():
+    with pytest.raises(InputError, match="5 deaths among 4 at risk at time 6"):
+        kaplan_meier_from_counts([6], [5], [0], [4])
+    with pytest.raises(InputError, match="The grid must ascend strictly"):
+        kaplan_meier_from_counts([6, 6], [1, 1], [0, 0], [4, 3])
+    with pytest.raises(InputError, match="no count may be negative"):
+        kaplan_meier_from_counts([6], [0], [-1], [4])
+    with pytest.raises(InputError, match=r"The deaths have shape \(1,\); 2 finite"):
+        kaplan_meier_from_counts([6, 12], [0], [0, 0], [4, 4])
+
+
+def test_breslow_equals_lifelines_at_the_means():
+    table = load_rossi()
+    oracle = CoxPHFitter().fit(table, "week", "arrest")
+    x = table.drop(columns=["week", "arrest"]).astype(float)
+    sets = RiskSets(x, table["week"], table["arrest"])
+    baseline = breslow_baseline(sets, oracle.params_, at=x.mean())
+    expected = oracle.baseline_cumulative_hazard_.iloc[:, 0].loc[baseline.time]
+    np.testing.assert_allclose(baseline.cumulative, expected, rtol=1e-9)
+    assert baseline.method == "breslow"
+
+
+def test_breslow_equals_lifelines_in_each_stratum():
+    table = load_rossi()
+    oracle = CoxPHFitter(strata=["race"]).fit(table, "week", "arrest")
+    x = table.drop(columns=["week", "arrest", "race"]).astype(float)
+    sets = RiskSets(x, table["week"], table["arrest"], strata=table["race"])
+    baseline = breslow_baseline(sets, oracle.params_, at=x.mean())
+    for stratum in (0, 1):
+        here = baseline.stratum == stratum
+        expected = oracle.baseline_cumulative_hazard_[stratum].loc[baseline.time[here]]
+        np.testing.assert_allclose(baseline.cumulative[here], expected, rtol=1e-9)
+
+
+def test_efron_by_hand():
+    # three patients, two die at time 1: 1/3 + 1/2, against Breslow's 2/3
+    sets = RiskSets([[0.0], [0.0], [1.0]], [1, 1, 2], [1, 1, 0])
+    assert efron_baseline(sets, [0.0]).cumulative.tolist() == pytest.approx([5 / 6])
+    assert breslow_baseline(sets, [0.0]).cumulative.tolist() == pytest.approx([2 / 3])
+
+
+def test_the_baseline_scales_with_its_covariates():
+    table = load_rossi()
+    x = table[["age", "prio"]].astype(float)
+    sets, beta = RiskSets(x, table["week"], table["arrest"]), np.array([-0.05, 0.1])
+    zero = efron_baseline(sets, beta).cumulative
+    there = efron_baseline(sets, beta, at=[30, 2]).cumulative
+    np.testing.assert_allclose(there, zero * np.exp(-1.5 + 0.2), rtol=1e-10)
+
+
+def test_martingale_residuals_sum_to_zero():
+    table = load_rossi()
+    x = table[["age", "prio"]].astype(float)
+    sets, beta = RiskSets(x, table["week"], table["arrest"]), np.array([-0.05, 0.1])
+    baseline = breslow_baseline(sets, beta)
+    index = np.searchsorted(baseline.time, table["week"], side="right")
+    collected = np.append(0.0, baseline.cumulative)[index]
+    expected = (np.exp(x.to_numpy() @ beta) * collected).sum()
+    assert expected == pytest.approx(table["arrest"].sum())
