@@ -6,9 +6,10 @@ in the serving process; both see the same fields.
 
 from __future__ import annotations
 
+from fednb.errors import Cause
 from fednb.records.arrays import Array
 from fednb.records.base import Record
-from fednb.records.datasets import Manifest
+from fednb.records.datasets import Column, Manifest
 from fednb.records.tasks import AnyPlan, ModelSpec
 
 
@@ -44,6 +45,13 @@ class Job(Record, frozen=True):
         File name under ``work/embeddings`` to write, or to read from.
     gpu_gib
         Cap on GPU memory.
+    run
+        Name of the run: keeps what a strategy stores at the site apart.
+    share, sites
+        Weight p_k of the site in means, and number of participants.
+    columns
+        The contract's declarations of columns, the same at every site; empty: the
+        manifest's.
     """
 
     id: str
@@ -59,6 +67,10 @@ class Job(Record, frozen=True):
     arrays: dict[str, Array] = {}
     embedding: str = ""
     gpu_gib: float = 8.0
+    run: str = ""
+    share: float = 1.0
+    sites: int = 1
+    columns: tuple[Column, ...] = ()
 
 
 class InitialiseJob(Record, frozen=True):
@@ -93,6 +105,10 @@ class JobResult(Record, frozen=True):
         Number of distinct patients behind the vectors.
     error, detail
         Name of the error class and private text where the task failed; empty else.
+    cause
+        Where the task failed: what a requester may be told.
+    gpus
+        Names of the GPUs that the worker sees.
     """
 
     id: str
@@ -100,3 +116,5 @@ class JobResult(Record, frozen=True):
     patients: int = 0
     error: str = ""
     detail: str = ""
+    cause: Cause = "internal"
+    gpus: tuple[str, ...] = ()

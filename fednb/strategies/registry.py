@@ -1,0 +1,58 @@
+"""Strategies by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from fednb.errors import InputError, UnknownNameError
+from fednb.strategies.cyclic import CyclicWeightTransfer
+from fednb.strategies.fedavg import FedAvg
+from fednb.strategies.fednova import FedNova
+from fednb.strategies.fedopt import FedAdagrad, FedAdam, FedYogi
+from fednb.strategies.fedprox import FedProx
+from fednb.strategies.scaffold import Scaffold
+
+if TYPE_CHECKING:
+    from fednb.records.tasks import StrategySpec
+    from fednb.strategies.base import Strategy
+
+_CLASSES: Final[tuple[type[Strategy], ...]] = (
+    CyclicWeightTransfer,
+    FedAdagrad,
+    FedAdam,
+    FedAvg,
+    FedNova,
+    FedProx,
+    FedYogi,
+    Scaffold,
+)
+
+STRATEGIES: Final[dict[str, type[Strategy]]] = {c.name: c for c in _CLASSES}
+"""Every strategy by the name that contracts use."""
+
+
+def resolve(spec: StrategySpec) -> Strategy:
+    """Return the strategy that a spec names.
+
+    Raises
+    ------
+    UnknownNameError
+        No strategy or parameter has that name.
+    InputError
+        A parameter has the wrong type or lies outside its range.
+    """
+    kind = STRATEGIES.get(spec.name)
+    if kind is None:
+        raise UnknownNameError("strategy", spec.name, STRATEGIES)
+    fields = [f.name for f in msgspec.structs.fields(kind)]
+    for name in spec.params:
+        if name not in fields:
+            what = f"parameter of strategy {spec.name!r}"
+            raise UnknownNameError(what, name, fields)
+    try:
+        return msgspec.convert(spec.params, kind)
+    except msgspec.ValidationError as error:
+        message = f"Strategy {spec.name!r}: {error}."
+        raise InputError(message) from error
