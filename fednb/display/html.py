@@ -21,7 +21,7 @@ MAX_ROWS: Final = 50
 """Rows of a table shown; the rest is counted."""
 
 TAGS: Final = frozenset(
-    (
+    {
         "caption",
         "code",
         "dd",
@@ -48,7 +48,7 @@ TAGS: Final = frozenset(
         "thead",
         "tr",
         "ul",
-    )
+    }
 )
 """The elements that a builder can make."""
 

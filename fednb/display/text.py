@@ -26,6 +26,12 @@ DASH: Final = "-"
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
+class Digits(str):
+    """A number that is formatted already: tables set it to the right."""
+
+    __slots__ = ()
+
+
 def visible(value: object, limit: int = MAX_CHARACTERS) -> str:
     r"""Return `value` as one line in which nothing is invisible.
 
@@ -184,7 +190,7 @@ def cell_text(value: object, limit: int = MAX_CHARACTERS) -> str:
 def is_number(value: object) -> bool:
     """Return whether a cell is set to the right; missing values count as numbers."""
     return value is None or (
-        isinstance(value, int | float) and not isinstance(value, bool)
+        isinstance(value, int | float | Digits) and not isinstance(value, bool)
     )
 
 

@@ -1,0 +1,106 @@
+"""A handle on embeddings that stay at the sites."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from fednb.display import html, text
+from fednb.display.hooks import Shown
+from fednb.errors import InputError
+from fednb.results.parts import (
+    ReleaseLine,
+    count_text,
+    profile_lines,
+    releases_html,
+    releases_line,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fednb.display.html import Html
+    from fednb.records.tasks import EmbeddingRef
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class EmbeddingResult(Shown):
+    """The result of an `EmbeddingPlan`: a name for values that never leave.
+
+    Plans accept it in place of its `ref`.
+
+    Attributes
+    ----------
+    ref
+        The contract and step that made the embeddings, and their width.
+    sites
+        Sites that hold them.
+    n
+        Patients, rounded, over all sites.
+    profile
+        Disclosure profile.
+    releases
+        The sites' receipts.
+    """
+
+    ref: EmbeddingRef
+    sites: tuple[str, ...]
+    n: int = 0
+    profile: str = "standard"
+    releases: tuple[ReleaseLine, ...] = ()
+
+    @property
+    def data(self) -> NoReturn:
+        """Embeddings stay at the sites: this always raises.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        self._refuse()
+
+    def __array__(self, *args: object, **kwargs: object) -> NoReturn:
+        self._refuse()
+
+    def __getitem__(self, key: object) -> NoReturn:
+        self._refuse()
+
+    def __iter__(self) -> NoReturn:
+        self._refuse()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a site: site and width. The values stay there."""
+        import pandas as pd
+
+        rows = [(site, self.ref.width) for site in self.sites]
+        return pd.DataFrame(rows, columns=["site", "width"])
+
+    def _refuse(self) -> NoReturn:
+        message = (
+            f"Embeddings stay at the sites ({', '.join(self.sites)}); there is nothing "
+            "to read here. Fit a CoxPlan or LogisticPlan on this result instead."
+        )
+        raise InputError(message)
+
+    def _facts(self) -> list[tuple[str, object]]:
+        return [
+            ("Sites", ", ".join(self.sites)),
+            ("Patients", count_text(self.n, self.profile)),
+            ("Width", self.ref.width),
+            ("Made by", f"contract {self.ref.contract[:12]}, step {self.ref.step}"),
+        ]
+
+    def _text(self) -> str:
+        lines = ["Embeddings, held at the sites", *profile_lines(self.profile)]
+        lines += [text.fields(self._facts(), indent="  ")]
+        return "\n".join([*lines, releases_line(self.releases)])
+
+    def _html(self) -> Html:
+        return html.element(
+            "div",
+            html.element("h3", "Embeddings, held at the sites"),
+            *(html.badge("caution", line) for line in profile_lines(self.profile)),
+            html.definition_list(self._facts()),
+            releases_html(self.releases),
+        )

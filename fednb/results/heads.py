@@ -1,0 +1,356 @@
+"""What Cox and logistic heads share: the table of a fit, printing and a forest plot."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import numpy as np
+
+from fednb.display import html, text
+from fednb.display.hooks import Shown
+from fednb.errors import InputError, UnknownNameError
+from fednb.results.parts import (
+    ReleaseLine,
+    new_axes,
+    plain,
+    profile_lines,
+    releases_html,
+    releases_line,
+)
+from fednb.survival.wald import WaldTable, wald_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from fednb.display.html import Html
+    from fednb.survival.concordance import PairCounts
+
+    Floats = NDArray[np.float64]
+
+MAX_COVARIATES = 60
+"""Rows of a fit's table that a repr shows."""
+
+
+class Estimate(Protocol):
+    """What a head's estimate holds, see `fednb.survival`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Columns of the design, p of them."""
+
+    @property
+    def coefficients(self) -> Floats:
+        """Shape (p,)."""
+
+    @property
+    def covariance(self) -> Floats:
+        """Shape (p, p)."""
+
+    @property
+    def log_likelihood(self) -> float:
+        """At the estimate, without the penalty."""
+
+    @property
+    def n(self) -> int:
+        """Patients."""
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the sums that the fit took."""
+
+
+@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
+class HeadResult(Shown):
+    """A fitted head; `CoxResult` and `LogisticResult` say what it predicts.
+
+    Attributes
+    ----------
+    estimate
+        Coefficients, covariance and likelihood.
+    penalizer
+        Ridge, in lifelines' meaning.
+    sites
+        Sites that took part.
+    pairs
+        Pairs of patients within sites by how the score orders them; None without an
+        evaluation.
+    evaluated_on
+        Split behind `pairs`.
+    precision_shift
+        Largest effect of rounding on a coefficient, in standard errors (disclosure
+        rule 20); the covariance is inflated for it already.
+    level
+        Confidence level of intervals.
+    profile
+        Disclosure profile.
+    releases
+        What the numbers are made of.
+    """
+
+    estimate: Estimate
+    penalizer: float = 0.0
+    sites: tuple[str, ...] = ()
+    pairs: PairCounts | None = None
+    evaluated_on: str = "test"
+    precision_shift: float = 0.0
+    level: float = 0.95
+    profile: str = "standard"
+    releases: tuple[ReleaseLine, ...] = ()
+
+    title: ClassVar[str] = ""
+    ratio: ClassVar[str] = ""
+    index_name: ClassVar[str] = ""
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """Table of the fit under lifelines' column names, indexed by covariate."""
+        import pandas as pd
+
+        table = self._wald()
+        return pd.DataFrame(dict(table.columns), index=self._index())
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return `summary`."""
+        return self.summary
+
+    @property
+    def params_(self) -> pd.Series[float]:
+        """Coefficients by covariate."""
+        import pandas as pd
+
+        return pd.Series(self.estimate.coefficients, index=self._index(), name="coef")
+
+    @property
+    def standard_errors_(self) -> pd.Series[float]:
+        """Standard errors of the coefficients."""
+        import pandas as pd
+
+        errors = np.sqrt(np.diagonal(self.estimate.covariance))
+        return pd.Series(errors, index=self._index(), name="se")
+
+    @property
+    def variance_matrix_(self) -> pd.DataFrame:
+        """Covariance of the coefficients, shape (p, p)."""
+        import pandas as pd
+
+        names = list(self.estimate.names)
+        return pd.DataFrame(self.estimate.covariance, index=names, columns=names)
+
+    @property
+    def confidence_intervals_(self) -> pd.DataFrame:
+        """Bounds of the coefficients at `level`."""
+        label = f"{100 * self.level:g}%"
+        both = self.summary[[f"coef lower {label}", f"coef upper {label}"]]
+        return both.set_axis([f"{label} lower-bound", f"{label} upper-bound"], axis=1)
+
+    def print_summary(
+        self, decimals: int = 2, columns: Sequence[str] | None = None
+    ) -> None:
+        """Write the fit to standard output, as lifelines does.
+
+        Parameters
+        ----------
+        decimals
+            Decimal places shown.
+        columns
+            Columns of `summary` to show; None for all.
+
+        Raises
+        ------
+        UnknownNameError
+            `summary` has no column of that name.
+        """
+        known = self._wald().columns
+        for name in columns or ():
+            if name not in known:
+                raise UnknownNameError("column", name, known)
+        chosen = list(columns or known)
+        blocks = [chosen] if len(chosen) <= 7 else [chosen[:7], chosen[7:]]
+        lines = [self.title, text.fields(self._facts(decimals)), ""]
+        for block in blocks:
+            lines += [self._text_table(block, decimals), ""]
+        lines.append(text.fields(self._footers(decimals)))
+        sys.stdout.write("\n".join(lines) + "\n")
+
+    def plot(
+        self, columns: Sequence[str] | None = None, ax: Axes | None = None
+    ) -> Axes:
+        """Draw the coefficients with their intervals: a forest plot.
+
+        Parameters
+        ----------
+        columns
+            Covariates from the top; None for all, the largest on top.
+        ax
+            Axes to draw on; None for a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes drawn on.
+
+        Raises
+        ------
+        UnknownNameError
+            The fit has no covariate of that name.
+        """
+        names = self.estimate.names
+        for name in columns or ():
+            if name not in names:
+                raise UnknownNameError("covariate", name, names)
+        table = self._wald().columns
+        values = table["coef"]
+        order = np.argsort(values, kind="stable")
+        if columns is not None:
+            order = np.array([names.index(name) for name in reversed(columns)])
+        half = values - table[f"coef lower {100 * self.level:g}%"]
+        axes = new_axes(ax)
+        places = np.arange(order.size)
+        axes.errorbar(
+            values[order], places, xerr=half[order], fmt="ks", mfc="white", capsize=3
+        )
+        axes.axvline(0.0, linestyle="--", color="grey", linewidth=1)
+        axes.set_yticks(places, [plain(names[i]) for i in order])
+        axes.set_ylim(-0.5, order.size - 0.5)
+        axes.set_xlabel(f"log({self.ratio}) ({100 * self.level:g}% CI)")
+        return axes
+
+    def _ratios(self) -> pd.Series[float]:
+        import pandas as pd
+
+        ratios = np.exp(self.estimate.coefficients)
+        return pd.Series(ratios, index=self._index(), name="exp(coef)")
+
+    def _index(self) -> pd.Index[str]:
+        import pandas as pd
+
+        return pd.Index(self.estimate.names, name="covariate")
+
+    def _wald(self) -> WaldTable:
+        fit = self.estimate
+        return wald_table(fit.names, fit.coefficients, fit.covariance, self.level)
+
+    def _facts(self, decimals: int) -> list[tuple[str, object]]:
+        """Return what stands above the table."""
+        shift = f"{self.precision_shift:.2g} SE at most, in the errors"
+        facts: list[tuple[str, object]] = [
+            ("sites", ", ".join(self.sites)),
+            ("number of observations", self.estimate.n),
+            ("log-likelihood", f"{self.estimate.log_likelihood:.{decimals}f}"),
+            ("evaluations", self.estimate.evaluations),
+        ]
+        if self.penalizer:
+            facts.append(("penalizer", f"{self.penalizer:g}"))
+        if self.precision_shift:
+            facts.append(("effect of rounding", shift))
+        return facts
+
+    def _footers(self, decimals: int) -> list[tuple[str, object]]:
+        """Return what stands below the table."""
+        if self.pairs is None or not self.pairs.comparable:
+            return []
+        name = f"{self.index_name} ({self.evaluated_on}, pairs within sites)"
+        return [(name, f"{self.pairs.index:.{max(decimals, 3)}f}")]
+
+    def _shown_columns(self) -> list[str]:
+        label = f"{100 * self.level:g}%"
+        bounds = [f"exp(coef) lower {label}", f"exp(coef) upper {label}"]
+        return ["coef", "exp(coef)", "se(coef)", *bounds, "z", "p"]
+
+    def _rows(self, columns: Sequence[str], decimals: int) -> list[list[object]]:
+        table = self._wald().columns
+        shown = [_formatted(name, table[name], decimals) for name in columns]
+        names = self.estimate.names
+        return [[name, *(c[i] for c in shown)] for i, name in enumerate(names)]
+
+    def _text_table(self, columns: Sequence[str], decimals: int) -> str:
+        rows = self._rows(columns, decimals)
+        return text.table(["covariate", *columns], rows, max_rows=MAX_COVARIATES)
+
+    def _text(self) -> str:
+        lines = [self.title, *profile_lines(self.profile)]
+        lines += [text.fields(self._facts(2), indent="  "), ""]
+        lines += [self._text_table(self._shown_columns(), 2), ""]
+        lines += [text.fields(self._footers(2), indent="  ")]
+        return "\n".join([*lines, releases_line(self.releases)])
+
+    def _html(self) -> Html:
+        columns = self._shown_columns()
+        rows = self._rows(columns, 2)
+        return html.element(
+            "div",
+            html.element("h3", self.title),
+            *(html.badge("caution", line) for line in profile_lines(self.profile)),
+            html.definition_list(self._facts(2)),
+            html.table(["covariate", *columns], rows, max_rows=MAX_COVARIATES),
+            html.definition_list(self._footers(2)),
+            releases_html(self.releases),
+        )
+
+
+def design(
+    frame: pd.DataFrame | Floats, names: Sequence[str], constant: str = ""
+) -> tuple[Floats, pd.Index[int]]:
+    """Return rows that the caller owns as a design matrix.
+
+    Parameters
+    ----------
+    frame
+        Table with a column a name, in any order; or an array of shape (n, p).
+    names
+        Columns of the design, p of them.
+    constant
+        Name of the column that is 1 where the table lacks it.
+
+    Returns
+    -------
+    tuple
+        Values of shape (n, p), and the index of the rows.
+
+    Raises
+    ------
+    UnknownNameError
+        The table lacks a column.
+    InputError
+        The array has another number of columns.
+    """
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        values = np.asarray(frame, dtype=np.float64)
+        if values.ndim != 2 or values.shape[1] != len(names):
+            message = f"An array of shape {values.shape} needs {len(names)} columns."
+            raise InputError(message)
+        return values, pd.RangeIndex(len(values))
+    columns = []
+    for name in names:
+        if name in frame.columns:
+            columns.append(frame[name].to_numpy(dtype=np.float64))
+        elif name == constant:
+            columns.append(np.ones(len(frame)))
+        else:
+            raise UnknownNameError("column", name, map(str, frame.columns))
+    return np.column_stack(columns), frame.index
+
+
+def _formatted(name: str, values: Floats, decimals: int) -> list[text.Digits]:
+    """Return a column of the table; p values as lifelines shows them."""
+    floor = 0.5 * 10.0**-decimals
+    small = f"<{floor:.{decimals + 1}f}"
+    return [
+        text.Digits(small if name == "p" and value < floor else _fixed(value, decimals))
+        for value in values.tolist()
+    ]
+
+
+def _fixed(value: float, decimals: int) -> str:
+    if not math.isfinite(value) or abs(value) < 1e6:
+        return f"{value:.{decimals}f}"
+    return f"{value:.{decimals}e}"

@@ -1,0 +1,109 @@
+"""What results share: release lines, their display, and axes to draw on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from fednb.display import html, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from fednb.display.html import Html
+
+OPEN_PROFILE: Final = (
+    "Open profile: exact values, without rounding or thresholds; for public or "
+    "synthetic data only."
+)
+"""What a result of the open profile says about itself."""
+
+THRESHOLDS: Final = {"standard": 10, "rare-disease": 7}
+"""Smallest count shown, by profile; the open profile has none."""
+
+_HEADERS: Final = ("site", "round", "output", "kind", "size")
+
+
+@dataclass(frozen=True)
+class ReleaseLine:
+    """One release behind a result's numbers.
+
+    Attributes
+    ----------
+    site
+        Who released it.
+    round
+        Round of the run, from 0.
+    output
+        Name of the contract's output.
+    kind
+        How it is protected, see `fednb.records.contracts.OutputSpec`.
+    bytes
+        Size of the output's data.
+    """
+
+    site: str
+    round: int
+    output: str
+    kind: str
+    bytes: int
+
+
+def releases_html(releases: Sequence[ReleaseLine]) -> Html:
+    """Return the releases behind a result, folded."""
+    rows = [(r.site, r.round, r.output, r.kind, _size(r)) for r in releases]
+    return html.details(releases_line(releases), html.table(_HEADERS, rows))
+
+
+def releases_line(releases: Sequence[ReleaseLine]) -> str:
+    """Return how many releases there are, of which outputs and what size."""
+    if not releases:
+        return "no releases"
+    names = ", ".join(sorted({text.visible(r.output) for r in releases}))
+    total = text.human_bytes(sum(r.bytes for r in releases))
+    noun = "release" if len(releases) == 1 else "releases"
+    return f"{len(releases)} {noun} of {names}, {total} in all"
+
+
+def releases_frame(releases: Sequence[ReleaseLine]) -> pd.DataFrame:
+    """Return the releases as a table: site, round, output, kind, bytes."""
+    import pandas as pd
+
+    columns = ["site", "round", "output", "kind", "bytes"]
+    rows = [(r.site, r.round, r.output, r.kind, r.bytes) for r in releases]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def new_axes(ax: Axes | None) -> Axes:
+    """Return `ax`, or the axes of a new figure of pyplot; nothing is shown."""
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot as plt
+
+    return plt.subplots(figsize=(5.0, 3.4), layout="constrained")[1]
+
+
+def plain(label: object) -> str:
+    """Return a label for a plot: visible, and without matplotlib's mathematics."""
+    return text.visible(label, limit=60).replace("$", r"\$")
+
+
+def count_text(count: int, profile: str) -> str:
+    """Return a count, or what stands for one below the profile's threshold.
+
+    Zero and small look the same (disclosure rule 3).
+    """
+    threshold = THRESHOLDS.get(profile)
+    return f"<{threshold}" if count == 0 and threshold else str(count)
+
+
+def profile_lines(profile: str) -> tuple[str, ...]:
+    """Return what a result must say about its profile; nothing for the usual ones."""
+    return (OPEN_PROFILE,) if profile == "open" else ()
+
+
+def _size(release: ReleaseLine) -> str:
+    return text.human_bytes(release.bytes)

@@ -1,0 +1,241 @@
+"""What a training run leaves: weights in the coordinator's store, and its curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fednb.display import html, text
+from fednb.display.hooks import Shown
+from fednb.errors import RunError
+from fednb.results.parts import ReleaseLine, new_axes, releases_html, releases_line
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from fednb.display.html import Html
+    from fednb.records.tasks import ModelRef
+
+Loader = Callable[[], Mapping[str, "NDArray[np.generic]"]]
+"""Reads the weights from the coordinator's store."""
+
+_HEADERS = ("round", "train loss", "validation loss", "validation AUC", "time", "sent")
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One round of training, pooled over the sites.
+
+    Attributes
+    ----------
+    round
+        From 1.
+    train_loss, validation_loss, validation_auc
+        NaN where the round had none.
+    seconds
+        Wall time of the round.
+    bytes
+        Bytes that crossed, both ways, all sites together.
+    """
+
+    round: int
+    train_loss: float = math.nan
+    validation_loss: float = math.nan
+    validation_auc: float = math.nan
+    seconds: float = 0.0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, repr=False)
+class TrainedModel(Shown):
+    """A network in the coordinator's store; plans accept it in place of its `ref`.
+
+    Attributes
+    ----------
+    ref
+        Hash of the weights, and the plan that trained them.
+    parameters
+        Number of weights.
+    """
+
+    ref: ModelRef
+    parameters: int
+
+    def _facts(self) -> list[tuple[str, object]]:
+        plan = self.ref.training
+        return [
+            ("Network", plan.network.name),
+            ("Target", plan.target),
+            ("Weights", text.human_count(self.parameters)),
+            ("SHA-256", self.ref.sha256),
+        ]
+
+    def _text(self) -> str:
+        return text.fields(self._facts())
+
+    def _html(self) -> Html:
+        return html.definition_list(self._facts())
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class TrainingResult(Shown):
+    """The result of a `TrainingPlan`; plans accept it in place of its `ref`.
+
+    Attributes
+    ----------
+    run, contract
+        Id of the run; hash of the contract.
+    ref
+        Hash of the weights, and the plan that trained them.
+    parameters
+        Number of weights of the network.
+    strategy
+        Name of the strategy.
+    sites
+        Sites that took part.
+    rounds
+        One record a round, in order.
+    releases
+        What left the sites.
+    loader
+        Reads the weights; None where they are not kept, as in a dry run.
+    dry_run
+        Whether it ran on mock data.
+    """
+
+    run: str
+    contract: str
+    ref: ModelRef
+    parameters: int
+    strategy: str
+    sites: tuple[str, ...]
+    rounds: tuple[RoundRecord, ...]
+    releases: tuple[ReleaseLine, ...] = ()
+    loader: Loader | None = field(default=None, compare=False)
+    dry_run: bool = False
+
+    @property
+    def model_sha256(self) -> str:
+        """Hash of the flat float32 weights."""
+        return self.ref.sha256
+
+    @property
+    def model(self) -> TrainedModel:
+        """The network, to name in a later plan."""
+        return TrainedModel(self.ref, self.parameters)
+
+    def weights(self) -> dict[str, NDArray[np.generic]]:
+        """Read the weights from the coordinator's store, by parameter name.
+
+        Raises
+        ------
+        RunError
+            The weights were not kept.
+        """
+        if self.loader is None:
+            message = f"The weights of run {self.run} were not kept."
+            raise RunError(message)
+        return dict(self.loader())
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a round, indexed by `round`; columns as in `RoundRecord`."""
+        import pandas as pd
+
+        names = list(RoundRecord.__dataclass_fields__)
+        rows = [asdict(record) for record in self.rounds]
+        return pd.DataFrame(rows, columns=names).set_index("round")
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the curves: losses on the left axis, validation AUC on the right.
+
+        Parameters
+        ----------
+        ax
+            Axes to draw on; None for a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes of the losses.
+        """
+        axes = new_axes(ax)
+        rounds = [r.round for r in self.rounds]
+        curves = {
+            "train loss": [r.train_loss for r in self.rounds],
+            "validation loss": [r.validation_loss for r in self.rounds],
+        }
+        lines: list[Any] = []
+        for name, values in curves.items():
+            lines += axes.plot(rounds, values, marker=".", label=name)
+        auc = [r.validation_auc for r in self.rounds]
+        if any(math.isfinite(value) for value in auc):
+            right = axes.twinx()
+            lines += right.plot(rounds, auc, "k--", marker=".", label="validation AUC")
+            right.set_ylabel("AUC")
+        axes.set_xlabel("round")
+        axes.set_ylabel("loss")
+        axes.legend(handles=lines)
+        return axes
+
+    def _facts(self) -> list[tuple[str, object]]:
+        plan = self.ref.training
+        seconds = sum(r.seconds for r in self.rounds)
+        size = sum(r.bytes for r in self.rounds)
+        return [
+            (
+                "Network",
+                f"{plan.network.name}, {text.human_count(self.parameters)} weights",
+            ),
+            ("Target", plan.target),
+            ("Strategy", self.strategy),
+            ("Sites", ", ".join(self.sites)),
+            (
+                "Rounds",
+                f"{len(self.rounds)} in {text.human_seconds(seconds)}, "
+                f"{text.human_bytes(size)} sent",
+            ),
+            ("Run", f"{self.run}, contract {self.contract[:12]}"),
+            ("SHA-256", self.ref.sha256),
+        ]
+
+    def _rows(self) -> list[tuple[object, ...]]:
+        return [
+            (
+                r.round,
+                r.train_loss,
+                r.validation_loss,
+                r.validation_auc,
+                text.human_seconds(r.seconds),
+                text.human_bytes(r.bytes),
+            )
+            for r in self.rounds
+        ]
+
+    def _title(self) -> str:
+        return "Dry run on mock data" if self.dry_run else "Training result"
+
+    def _text(self) -> str:
+        return "\n".join(
+            [
+                self._title(),
+                text.fields(self._facts(), indent="  "),
+                "",
+                text.table(_HEADERS, self._rows()),
+                "",
+                releases_line(self.releases),
+            ]
+        )
+
+    def _html(self) -> Html:
+        return html.element(
+            "div",
+            html.element("h3", self._title()),
+            html.definition_list(self._facts()),
+            html.details("Rounds", html.table(_HEADERS, self._rows())),
+            releases_html(self.releases),
+        )
