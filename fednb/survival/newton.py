@@ -19,79 +19,25 @@ import numpy as np
 
 from fednb.errors import FitError, InputError
 from fednb.survival.cholesky import dot, factorise
+from fednb.survival.newton_options import NewtonOptions
 from fednb.survival.refusals import label, rank_message, separation_message
+from fednb.survival.separation import lost_columns, share_left
+
+__all__ = [
+    "NewtonOptions",
+    "NewtonState",
+    "covariance",
+    "maximise",
+    "penalised_log_likelihood",
+    "start",
+    "update",
+]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fednb.survival.cholesky import Factor
     from fednb.survival.sums import Floats, LikelihoodSums
-
-
-@dataclass(frozen=True)
-class NewtonOptions:
-    """What the contract fixes about an iterative fit.
-
-    Parameters
-    ----------
-    ridge
-        lambda >= 0, added to the diagonal of the information; a tuple gives one a
-        column, so that an intercept can go unpenalised.
-    tolerance
-        Largest last step, in standard errors of the estimate (square root of the
-        Newton decrement), > 0.
-    max_evaluations
-        Evaluations of the sums before the fit is refused, at least 2.
-    precision
-        Rounding step of each site's sums, >= 0; the fit stops where the next step is
-        lost in the rounding.
-    parts
-        Number of rounded parts in each sum (sites), at least 1.
-
-    Raises
-    ------
-    InputError
-        If a value is outside its range.
-    """
-
-    ridge: float | tuple[float, ...] = 0.0
-    tolerance: float = 1e-9
-    max_evaluations: int = 12
-    precision: float = 0.0
-    parts: int = 1
-
-    def __post_init__(self) -> None:
-        ridges = np.atleast_1d(np.asarray(self.ridge, dtype=np.float64))
-        checks = {
-            "ridge": bool(np.isfinite(ridges).all() and (ridges >= 0).all()),
-            "tolerance": self.tolerance > 0,
-            "max_evaluations": self.max_evaluations >= 2,
-            "precision": 0 <= self.precision < math.inf,
-            "parts": self.parts >= 1,
-        }
-        for name, holds in checks.items():
-            if not holds:
-                message = f"{name}={getattr(self, name)} is outside its range."
-                raise InputError(message)
-
-    def penalty(self, p: int) -> Floats:
-        """Lambda of each column, shape (p,).
-
-        Parameters
-        ----------
-        p
-            Number of columns.
-
-        Raises
-        ------
-        InputError
-            If ``ridge`` is a tuple of another length.
-        """
-        ridge = np.asarray(self.ridge, dtype=np.float64)
-        if ridge.ndim and ridge.shape != (p,):
-            message = f"{ridge.size} ridge penalties were given for {p} columns."
-            raise InputError(message)
-        return np.broadcast_to(ridge, (p,)).copy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,9 +237,12 @@ def _penalised(sums: LikelihoodSums, options: NewtonOptions) -> Floats:
 
 
 def _factor(sums: LikelihoodSums, options: NewtonOptions) -> Factor | None:
-    # rounding turns a singular matrix into a noisy one: this is its spectral norm
-    noise = options.precision * math.sqrt(options.parts * sums.score.size / 3)
-    return factorise(_penalised(sums, options), floor=noise)
+    return factorise(_penalised(sums, options), floor=_noise(sums, options))
+
+
+def _noise(sums: LikelihoodSums, options: NewtonOptions) -> float:
+    """Spectral norm of what rounding adds to the information."""
+    return options.precision * math.sqrt(options.parts * sums.score.size / 3)
 
 
 def _advance(
@@ -312,10 +261,12 @@ def _advance(
     gradient = sums.score - options.penalty(beta.size) * beta
     step = factor.solve(gradient)
     norm = math.sqrt(max(dot(gradient, step), 0.0))
-    share = _vanishing_share(step, state, sums, options)
+    share = _share_left(step, state, sums, options)
     if share < 1e-4:
         raise FitError(_separated(step, state, names))
-    done = norm <= _resolution(factor, options) and share >= 0.1
+    done = share >= 0.1 and _resolved(norm, state, factor, options)
+    if done:
+        _check_lost(factor, state, sums, options, names)
     following = NewtonState(
         trial=beta if done else beta + step,
         accepted=beta,
@@ -330,38 +281,50 @@ def _advance(
     return _check_budget(following, options, names)
 
 
-def _resolution(factor: Factor, options: NewtonOptions) -> float:
-    """Shortest step, in standard errors, that the sums can tell from none."""
-    if options.precision == 0:
-        return options.tolerance
-    trace = math.fsum(np.diagonal(factor.inverse()).tolist())
-    noise = options.precision * math.sqrt((1 + options.parts / 12) * trace)
-    return max(options.tolerance, noise)
-
-
-def _vanishing_share(
+def _share_left(
     step: Floats, state: NewtonState, sums: LikelihoodSums, options: NewtonOptions
 ) -> float:
-    """Information left along a step that does not shrink; 1 where there is no worry.
-
-    Under separation each step is about as long as the one before while the information
-    along it decays: the likelihood rises for ever.
-    """
     if state.accepted is None or state.null_sums is None:
         return 1.0
+    return share_left(
+        step,
+        state.trial - state.accepted,
+        _penalised(state.null_sums, options),
+        _penalised(sums, options),
+    )
+
+
+def _check_lost(
+    factor: Factor,
+    state: NewtonState,
+    sums: LikelihoodSums,
+    options: NewtonOptions,
+    names: Sequence[str],
+) -> None:
+    if options.precision == 0 or state.null_sums is None:
+        return
     initial = _penalised(state.null_sums, options)
+    lost = lost_columns(
+        factor, initial, _penalised(sums, options), 5 * _noise(sums, options)
+    )
+    if lost.any():
+        raise FitError(_separated(np.where(lost, state.trial, 0.0), state, names))
 
-    def length(vector: Floats, metric: Floats) -> float:
-        weighted = math.fsum(
-            (metric * vector[:, None] * vector[None, :]).ravel().tolist()
-        )
-        return math.sqrt(max(weighted, 0.0))
 
-    size = length(step, initial)
-    shrinking = size < 0.5 * length(state.trial - state.accepted, initial)
-    if shrinking or size < 0.05 * length(state.trial, initial):
-        return 1.0
-    return (length(step, _penalised(sums, options)) / size) ** 2
+def _resolved(
+    norm: float, state: NewtonState, factor: Factor, options: NewtonOptions
+) -> bool:
+    """Whether the sums cannot tell the next step, in standard errors, from none.
+
+    Newton's steps shrink quadratically; a short one that is not shorter than half the
+    last is the rounding's own.
+    """
+    if norm <= options.tolerance or options.precision == 0:
+        return norm <= options.tolerance
+    trace = math.fsum(np.diagonal(factor.inverse()).tolist())
+    noise = options.precision * math.sqrt((1 + options.parts / 12) * trace)
+    stalled = state.halvings == 0 and norm >= 0.5 * state.step_norm
+    return norm <= (4 * noise if stalled else noise)
 
 
 def _check_budget(

@@ -1,0 +1,80 @@
+"""What the contract fixes about an iterative fit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fednb.errors import InputError
+
+if TYPE_CHECKING:
+    from fednb.survival.sums import Floats
+
+
+@dataclass(frozen=True)
+class NewtonOptions:
+    """What the contract fixes about an iterative fit.
+
+    Parameters
+    ----------
+    ridge
+        lambda >= 0, added to the diagonal of the information; a tuple gives one a
+        column, so that an intercept can go unpenalised.
+    tolerance
+        Largest last step, in standard errors of the estimate (square root of the
+        Newton decrement), > 0.
+    max_evaluations
+        Evaluations of the sums before the fit is refused, at least 2.
+    precision
+        Rounding step of each site's sums, >= 0; the fit stops where the next step is
+        lost in the rounding.
+    parts
+        Number of rounded parts in each sum (sites), at least 1.
+
+    Raises
+    ------
+    InputError
+        If a value is outside its range.
+    """
+
+    ridge: float | tuple[float, ...] = 0.0
+    tolerance: float = 1e-9
+    max_evaluations: int = 12
+    precision: float = 0.0
+    parts: int = 1
+
+    def __post_init__(self) -> None:
+        ridges = np.atleast_1d(np.asarray(self.ridge, dtype=np.float64))
+        checks = {
+            "ridge": bool(np.isfinite(ridges).all() and (ridges >= 0).all()),
+            "tolerance": self.tolerance > 0,
+            "max_evaluations": self.max_evaluations >= 2,
+            "precision": 0 <= self.precision < math.inf,
+            "parts": self.parts >= 1,
+        }
+        for name, holds in checks.items():
+            if not holds:
+                message = f"{name}={getattr(self, name)} is outside its range."
+                raise InputError(message)
+
+    def penalty(self, p: int) -> Floats:
+        """Lambda of each column, shape (p,).
+
+        Parameters
+        ----------
+        p
+            Number of columns.
+
+        Raises
+        ------
+        InputError
+            If ``ridge`` is a tuple of another length.
+        """
+        ridge = np.asarray(self.ridge, dtype=np.float64)
+        if ridge.ndim and ridge.shape != (p,):
+            message = f"{ridge.size} ridge penalties were given for {p} columns."
+            raise InputError(message)
+        return np.broadcast_to(ridge, (p,)).copy()
