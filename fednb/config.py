@@ -13,9 +13,6 @@ from typing import Final
 PROTOCOL_VERSION: Final = 1
 """Version of the messages; a site refuses any other."""
 
-SCHEMA_VERSION: Final = 1
-"""Version of the SQLite schemas of both homes."""
-
 MAX_MESSAGE_BYTES: Final = 2**30
 """A message above this is refused before it is read."""
 

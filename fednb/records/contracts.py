@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fednb.records.base import Record, canonical, sha256_hex
+from fednb.records.datasets import Column
 from fednb.records.tasks import AnyPlan
 
 OutputKind = Literal["masked", "table", "weights", "sealed", "receipt"]
@@ -22,8 +23,9 @@ class OutputSpec(Record, frozen=True):
         For example ``"update"`` or ``"score"``.
     kind
         ``"masked"``: a vector hidden by the secure sum; ``"table"``: rounded
-        aggregates; ``"weights"``: network weights in the clear; ``"sealed"``: weights that only
-        the next site can read; ``"receipt"``: that something was stored at the site.
+        aggregates; ``"weights"``: network weights in the clear; ``"sealed"``: weights
+        that only the next site can read; ``"receipt"``: that something was stored at
+        the site.
     elements
         Largest number of elements.
     bytes
@@ -117,6 +119,9 @@ class Contract(Record, frozen=True):
         Everything that may leave, derived from the steps and checked by the site.
     initial
         Hash of the initial weights a step trains from, by step index.
+    columns
+        Declarations of the table columns that the steps use: the owners' grids and the
+        bounds to which values are clipped, the same at every participant.
     parameters
         Number of weights of the network a step trains or uses, by step index.
     weights
@@ -142,6 +147,7 @@ class Contract(Record, frozen=True):
     created: int
     expires: int
     weights: tuple[float, ...] = ()
+    columns: tuple[Column, ...] = ()
     initial: dict[str, str] = {}
     parameters: dict[str, int] = {}
     standing: bool = False

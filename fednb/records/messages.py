@@ -11,9 +11,21 @@ from typing import Literal
 
 from fednb.errors import Cause
 from fednb.records.arrays import Array
-from fednb.records.base import Record
-from fednb.records.contracts import Status
+from fednb.records.base import Record, sha256_hex
 from fednb.records.outputs import Output, Place
+
+Standing = Literal[
+    "ready",
+    "working",
+    "stopped",
+    "pending",
+    "approved",
+    "denied",
+    "expired",
+    "revoked",
+    "unknown",
+]
+"""How a site, a call or a contract stands."""
 
 
 class Ping(Record, frozen=True):
@@ -72,6 +84,23 @@ class Call(Record, frozen=True):
     query_signature: bytes = b""
     wait: float = 0.5
 
+    def digest(self) -> str:
+        """Return a hash of everything but `wait`: equal calls have equal digests."""
+        parts = [self.id, repr(self.place), self.query.hex()]
+        parts += [
+            f"{name}:{a.dtype}:{a.shape}:{sha256_hex(a.data)}"
+            for name, a in sorted(self.arrays.items())
+        ]
+        parts += [output.signature.hex() for output in self.relayed]
+        return sha256_hex("\x1f".join(parts).encode())
+
+
+class Collect(Record, frozen=True):
+    """Ask for the answer to a call that was "working"; sends no inputs again."""
+
+    id: str
+    wait: float = 0.5
+
 
 class StopRun(Record, frozen=True):
     """Stop what the site is doing for a run; it is dead within two seconds."""
@@ -95,7 +124,7 @@ class State(Record, frozen=True):
     """
 
     site: str
-    status: Literal["ready", "working", "stopped"] | Status
+    status: Standing
     time: float
     version: int = 1
 
@@ -150,5 +179,5 @@ class Publication(Record, frozen=True):
     signatures: tuple[bytes, ...]
 
 
-Ask = Ping | Browse | FetchMock | Propose | AskStatus | Call | StopRun
+Ask = Ping | Browse | FetchMock | Propose | AskStatus | Call | Collect | StopRun
 Reply = State | Refusal | Release | Publication

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fednb.errors import Cause
 from fednb.records.arrays import Array
-from fednb.records.base import Record
+from fednb.records.base import Record, sha256_hex
 from fednb.records.contracts import OutputKind
 
 
@@ -50,8 +50,8 @@ class Output(Record, frozen=True):
 
     Attributes
     ----------
-    site, name, kind
-        Who, which output of the contract, and how it is protected.
+    site, place, name, kind
+        Who, where in the run, which output of the contract, and how it is protected.
     data
         The elements.
     signature
@@ -59,7 +59,27 @@ class Output(Record, frozen=True):
     """
 
     site: str
+    place: Place
     name: str
     kind: OutputKind
     data: Array
     signature: bytes = b""
+
+    def signed_bytes(self) -> bytes:
+        """Return what the site's signature covers."""
+        place = self.place
+        parts = (
+            "fednb-output",
+            place.contract,
+            str(place.step),
+            place.run,
+            str(place.round),
+            str(place.attempt),
+            self.site,
+            self.name,
+            self.kind,
+            self.data.dtype,
+            ",".join(map(str, self.data.shape)),
+            sha256_hex(self.data.data),
+        )
+        return "\x1f".join(parts).encode()

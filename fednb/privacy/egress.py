@@ -1,0 +1,225 @@
+"""What may leave a site under a contract: derived from its steps, never taken on trust.
+
+The scientist's side and every site derive the same list from the same plans. A site
+refuses a contract whose list differs, so what the owner reads is what can happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from fednb.errors import PlanError, UnknownNameError
+from fednb.privacy.tables import StatisticsLayout, levels_of
+from fednb.records.contracts import OutputKind, OutputSpec, Privacy
+from fednb.records.tasks import (
+    AnyPlan,
+    CoxPlan,
+    DescribePlan,
+    EmbeddingPlan,
+    EvaluationPlan,
+    LogisticPlan,
+    StatisticsPlan,
+    StrategySpec,
+    TrainingPlan,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fednb.records.datasets import Column
+
+TRAIN_METRICS: Final = 7
+EVALUATION_METRICS: Final = 7
+HEAD_METRICS: Final = 5
+TABLE_ELEMENTS: Final = 100_000
+MIN_SITES: Final = 3
+"""Sites behind a pooled release whose parts are hidden (disclosure rule 11)."""
+
+SEALED_OVERHEAD: Final = 4096
+
+VectorsOf = Callable[[StrategySpec, int], dict[str, int]]
+"""Names and element counts of what a strategy's site half returns; empty: a relay."""
+
+_SUM = "secure sum: only the total over all sites can be read"
+_TABLE = "disclosure rules 1-8: thresholds, rounding, owner's grid"
+_OPEN = "open profile: in the clear"
+
+
+def outputs_of(
+    steps: tuple[AnyPlan, ...],
+    *,
+    parameters: Mapping[str, int],
+    privacy: Privacy,
+    sites: int,
+    calls: int,
+    vectors_of: VectorsOf,
+) -> tuple[OutputSpec, ...]:
+    """Return every output that the steps need, in order.
+
+    Parameters
+    ----------
+    steps
+        The plans of the contract.
+    parameters
+        Number of weights of the network a step trains or uses, by step index.
+    privacy
+        Of the contract.
+    sites
+        Number of participants.
+    calls
+        Cap on calls: how often a standing contract answers.
+    vectors_of
+        See `VectorsOf`.
+
+    Raises
+    ------
+    PlanError
+        A plan would need parts in the clear that its profile does not allow.
+    """
+    outputs: list[OutputSpec] = []
+    for step, plan in enumerate(steps):
+        weights = parameters.get(str(step), 0)
+        if isinstance(plan, TrainingPlan):
+            found = _training(step, plan, weights, privacy, vectors_of)
+        else:
+            found = _totals(step, plan, privacy, calls)
+        outputs.extend(found)
+    exposed = [o.name for o in outputs if o.kind == "masked"]
+    if exposed and privacy.secure_sum and sites < MIN_SITES:
+        message = (
+            f"A secure sum needs at least {MIN_SITES} sites; the contract names "
+            f"{sites}. Add sites, or use datasets under the open profile."
+        )
+        raise PlanError(message)
+    return tuple(outputs)
+
+
+def _training(
+    step: int,
+    plan: TrainingPlan,
+    weights: int,
+    privacy: Privacy,
+    vectors_of: VectorsOf,
+) -> list[OutputSpec]:
+    vectors = vectors_of(plan.strategy, weights)
+    if not vectors:
+        sealed = 4 * weights + SEALED_OVERHEAD
+        visits = plan.rounds
+        return [
+            OutputSpec(
+                step,
+                "relay",
+                "sealed",
+                sealed,
+                sealed,
+                visits,
+                "sealed to the next site's key: the coordinator cannot read it",
+            ),
+            OutputSpec(
+                step,
+                "weights",
+                "weights",
+                weights,
+                4 * weights,
+                1,
+                "after every site has trained on it in turn; incoming weights are "
+                "sealed, so no single site's change can be computed",
+            ),
+        ]
+    kind, control = _hidden(privacy)
+    found = [
+        OutputSpec(step, name, kind, n, 4 * n, plan.rounds, control)
+        for name, n in vectors.items()
+    ]
+    found.append(_spec(step, "metrics", TRAIN_METRICS, plan.rounds, privacy))
+    return found
+
+
+def _totals(step: int, plan: AnyPlan, privacy: Privacy, calls: int) -> list[OutputSpec]:
+    if isinstance(plan, DescribePlan | StatisticsPlan):
+        spec = _spec(step, "table", TABLE_ELEMENTS, calls, privacy)
+        control = f"{_TABLE}; {spec.control}"
+        return [
+            OutputSpec(
+                step, "table", spec.kind, spec.elements, spec.bytes, calls, control
+            )
+        ]
+    if isinstance(plan, EvaluationPlan):
+        return [_spec(step, "metrics", EVALUATION_METRICS, 1, privacy)]
+    if isinstance(plan, EmbeddingPlan):
+        control = "the embeddings stay at the site; only that they are stored leaves"
+        return [OutputSpec(step, "receipt", "receipt", 2, 16, 1, control)]
+    if isinstance(plan, TrainingPlan):
+        message = "A training step has outputs of its strategy, not totals."
+        raise PlanError(message)
+    columns = head_columns(plan)
+    totals = columns + columns * (columns + 1) // 2 + 1
+    found = [
+        _spec(step, "moments", 2 + 2 * columns, 1, privacy),
+        _spec(step, "score", totals, plan.max_evaluations, privacy),
+    ]
+    if plan.evaluate_on != "none":
+        found.append(_spec(step, "metrics", HEAD_METRICS, 1, privacy))
+    return found
+
+
+def head_columns(plan: CoxPlan | LogisticPlan) -> int:
+    """Return the number of columns of a head's design, its intercept included."""
+    width = 0
+    if plan.features == "score":
+        width = 1
+    elif plan.features == "embedding" and plan.embedding is not None:
+        width = plan.embedding.width
+    return width + len(plan.covariates) + isinstance(plan, LogisticPlan)
+
+
+def _hidden(privacy: Privacy) -> tuple[OutputKind, str]:
+    if privacy.secure_sum:
+        return "masked", _SUM
+    if privacy.profile != "open":
+        message = (
+            "Without the secure sum, parts of a single site would leave in the clear. "
+            "Only the open profile allows that; use at least three sites."
+        )
+        raise PlanError(message)
+    return "table", _OPEN
+
+
+def _spec(
+    step: int, name: str, elements: int, times: int, privacy: Privacy
+) -> OutputSpec:
+    if name == "table" and not privacy.secure_sum:
+        return OutputSpec(step, name, "table", elements, 8 * elements, times, _TABLE)
+    kind, control = _hidden(privacy)
+    return OutputSpec(step, name, kind, elements, 8 * elements, times, control)
+
+
+def layout_of(plan: StatisticsPlan, columns: tuple[Column, ...]) -> StatisticsLayout:
+    """Return the layout of a statistics vector, the same at every participant.
+
+    Parameters
+    ----------
+    plan
+        What is asked.
+    columns
+        The contract's declarations.
+
+    Raises
+    ------
+    UnknownNameError
+        The contract does not declare a column.
+    """
+    declared = {column.name: column for column in columns}
+    for name in (*plan.columns, plan.by):
+        if name and name not in declared:
+            kind = "column"
+            raise UnknownNameError(kind, name, declared)
+    by = declared[plan.by] if plan.by else None
+    return StatisticsLayout(
+        columns=tuple(declared[name] for name in plan.columns),
+        by=by,
+        levels=levels_of(by) if by else (),
+        bins=plan.bins,
+        quantiles=plan.quantiles,
+    )

@@ -1,0 +1,256 @@
+"""Checks of every call under a contract, before anything runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fednb.errors import FednbError
+from fednb.records.arrays import Array
+from fednb.records.base import Record, canonical, sha256_hex
+from fednb.records.tasks import (
+    AnyPlan,
+    CoxPlan,
+    EmbeddingPlan,
+    EvaluationPlan,
+    LogisticPlan,
+    StatisticsPlan,
+    TrainingPlan,
+)
+from fednb.site.keys import signature_holds
+from fednb.site.verdicts import ALLOWED, deny, settle
+from fednb.strategies.registry import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from fednb.records.contracts import Contract
+    from fednb.records.messages import Call
+    from fednb.records.outputs import Decision
+    from fednb.site.approvals import Approvals
+    from fednb.site.home import Home
+
+
+class RunState(Record, frozen=True):
+    """Where a step of a run stands at this site; stored with each release.
+
+    Attributes
+    ----------
+    round, attempt
+        Last answered.
+    pinned
+        Hash of each earlier step's artefact, by step index, as first presented.
+    history
+        Totals over all sites of a head's earlier rounds, which this site summed.
+    """
+
+    round: int
+    attempt: int
+    pinned: dict[str, str] = {}
+    history: tuple[Array, ...] = ()
+
+
+def route(plan: TrainingPlan, sites: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the itinerary of a relay strategy over all rounds."""
+    strategy = resolve(plan.strategy)
+    return tuple(
+        site
+        for round_ in range(plan.rounds)
+        for group in strategy.visits(round_, sites)
+        for site in group
+    )
+
+
+def check_call(
+    call: Call, contract: Contract, *, home: Home, approvals: Approvals
+) -> Decision:
+    """Say whether a call is the next thing that its contract allows.
+
+    Parameters
+    ----------
+    call
+        A new call: a repeated one was answered before this.
+    contract
+        In force.
+    home, approvals
+        Of this site.
+    """
+    return settle(_call(call, contract, home, approvals))
+
+
+def _call(
+    call: Call, contract: Contract, home: Home, approvals: Approvals
+) -> Iterator[Decision]:
+    place = call.place
+    if not 0 <= place.step < len(contract.steps) or place.attempt < 0:
+        yield deny("call.step", f"No step {place.step}.", "not-in-contract")
+    (used,) = home.database.execute(
+        "SELECT COUNT(*) FROM calls WHERE contract = ?", (place.contract,)
+    ).fetchone()
+    if used >= contract.resources.calls:
+        reason = f"All {contract.resources.calls} calls of the contract are used."
+        yield deny("call.cap", reason, "limit")
+    if contract.standing:
+        yield from _query(call, contract)
+        return
+    yield from _run(call, contract, home)
+    yield from _order(call, contract, home)
+    yield from _inputs(call, contract, home, approvals)
+
+
+def run_state(home: Home, run: str, step: int) -> RunState | None:
+    """Return where a step of a run stands, or None where it has not begun."""
+    row = home.database.execute(
+        "SELECT state FROM runs WHERE run = ? AND step = ?", (run, step)
+    ).fetchone()
+    return msgspec.msgpack.decode(row[0], type=RunState) if row else None
+
+
+def next_state(call: Call, before: RunState | None, **changes: object) -> bytes:
+    """Return the stored form of a run's state after a call."""
+    base = before or RunState(0, 0)
+    after = msgspec.structs.replace(
+        base, round=call.place.round, attempt=call.place.attempt, **changes
+    )
+    return msgspec.msgpack.encode(after)
+
+
+def artefact_of(plan: AnyPlan) -> str:
+    """Return the hash of the weights that a plan uses, ``"step:N"``, or nothing."""
+    if isinstance(plan, EvaluationPlan | EmbeddingPlan):
+        return plan.model.sha256
+    return ""
+
+
+def _query(call: Call, contract: Contract) -> Iterator[Decision]:
+    # the coordinator relays queries; only the requester's key can make one
+    signed = query_bytes(call)
+    if not signature_holds(contract.requester_key, call.query_signature, signed):
+        reason = f"The query is not signed by {contract.requester!r}."
+        yield deny("call.signature", reason, "signature")
+    try:
+        plan = msgspec.json.decode(call.query, type=AnyPlan)
+    except (msgspec.DecodeError, FednbError) as error:
+        yield deny("call.query", f"Not a plan: {error}", "malformed")
+        return
+    approved = contract.steps[0]
+    asked: set[str] = set()
+    allowed: set[str] = set()
+    if isinstance(plan, StatisticsPlan) and isinstance(approved, StatisticsPlan):
+        asked = {*plan.columns, *([plan.by] if plan.by else [])}
+        allowed = {*approved.columns, *([approved.by] if approved.by else [])}
+    elif canonical(plan) != canonical(approved):
+        yield deny("call.query", "The query is of another kind.", "not-in-contract")
+    if not asked <= allowed or canonical(plan) != call.query:
+        reason = f"The contract does not name {sorted(asked - allowed)}."
+        yield deny("call.query", reason, "not-in-contract")
+
+
+def query_bytes(call: Call) -> bytes:
+    """Return what a requester signs of a query: its contract, call id and plan."""
+    parts = ("fednb-query", call.place.contract, call.place.run)
+    return "\x1f".join(parts).encode() + b"\x1f" + call.query
+
+
+def _run(call: Call, contract: Contract, home: Home) -> Iterator[Decision]:
+    # a contract is good for one run, and its steps go forward
+    place = call.place
+    row = home.database.execute(
+        "SELECT run FROM calls WHERE contract = ? LIMIT 1", (place.contract,)
+    ).fetchone()
+    if row is not None and row[0] != place.run:
+        reason = f"The contract was used up by run {row[0]}."
+        yield deny("call.run", reason, "replayed")
+    (later,) = home.database.execute(
+        "SELECT COUNT(*) FROM runs WHERE run = ? AND step > ?", (place.run, place.step)
+    ).fetchone()
+    if later:
+        yield deny("call.order", "A later step has begun.", "replayed")
+
+
+def _order(call: Call, contract: Contract, home: Home) -> Iterator[Decision]:
+    # rounds come one after the other; only the newest may have another attempt
+    place = call.place
+    plan = contract.steps[place.step]
+    if isinstance(plan, TrainingPlan) and resolve(plan.strategy).relay:
+        stops = route(plan, contract.sites())
+        if not 0 <= place.round < len(stops):
+            yield deny("call.round", f"No visit {place.round}.", "not-in-contract")
+        return
+    state = run_state(home, place.run, place.step)
+    expected = 0 if state is None else state.round + 1
+    again = (
+        state is not None
+        and place.round == state.round
+        and place.attempt > state.attempt
+    )
+    if place.round != expected and not again:
+        reason = f"Round {place.round} was asked; round {expected} is next."
+        yield deny("call.order", reason, "replayed")
+    if place.round >= rounds_of(plan):
+        yield deny("call.round", f"No round {place.round}.", "not-in-contract")
+
+
+def rounds_of(plan: AnyPlan) -> int:
+    """Return how many rounds a step has at most."""
+    if isinstance(plan, TrainingPlan):
+        return plan.rounds
+    if isinstance(plan, CoxPlan | LogisticPlan):
+        return plan.max_evaluations + 2
+    return 1
+
+
+def _inputs(
+    call: Call, contract: Contract, home: Home, approvals: Approvals
+) -> Iterator[Decision]:
+    # weights must be those that the contract, or an earlier step, names
+    place = call.place
+    plan = contract.steps[place.step]
+    weights = call.arrays.get("weights")
+    if isinstance(plan, TrainingPlan) and place.round == 0 and weights is not None:
+        yield _same_hash(weights, contract.initial.get(str(place.step), ""))
+    if isinstance(plan, CoxPlan | LogisticPlan):
+        yield _embedding(plan, contract, approvals)
+    wanted = artefact_of(plan)
+    if wanted and weights is None:
+        yield deny("call.weights", "The weights are missing.", "not-in-contract")
+    if wanted.startswith("step:"):
+        wanted = pinned(home, place.run).get(wanted.removeprefix("step:"), "")
+    if wanted and weights is not None:
+        yield _same_hash(weights, wanted)
+
+
+def pinned(home: Home, run: str) -> dict[str, str]:
+    """Return the artefact hashes that a run's steps have pinned here."""
+    found: dict[str, str] = {}
+    rows = home.database.execute("SELECT state FROM runs WHERE run = ?", (run,))
+    for (state,) in rows:
+        found.update(msgspec.msgpack.decode(state, type=RunState).pinned)
+    return found
+
+
+def _embedding(
+    plan: CoxPlan | LogisticPlan, contract: Contract, approvals: Approvals
+) -> Decision:
+    """Check that embeddings belong to the requester whose contract made them."""
+    if plan.embedding is None or plan.embedding.contract == "study":
+        return ALLOWED
+    made = approvals.find(plan.embedding.contract)
+    same: Mapping[str, bool] = {
+        "requester": made is not None
+        and made.contract.requester_key == contract.requester_key,
+        "dataset": made is not None and made.contract.dataset == contract.dataset,
+    }
+    if all(same.values()):
+        return ALLOWED
+    reason = f"The embeddings of {plan.embedding.contract[:12]} are not this study's."
+    return deny("call.embedding", reason, "not-in-contract")
+
+
+def _same_hash(weights: Array, wanted: str) -> Decision:
+    found = sha256_hex(weights.data)
+    if found == wanted:
+        return ALLOWED
+    reason = f"Weights {found[:12]} were sent; the contract names {wanted[:12]}."
+    return deny("call.weights", reason, "not-in-contract")

@@ -1,0 +1,227 @@
+"""Turns an admitted call into work: split, weights, and where a head stands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from fednb.errors import IntegrityError
+from fednb.privacy.egress import layout_of
+from fednb.privacy.pool import total
+from fednb.privacy.profiles import PROFILES
+from fednb.privacy.sealing import open_sealed
+from fednb.records.arrays import pack, unpack
+from fednb.records.outputs import Place
+from fednb.records.tasks import (
+    AnyPlan,
+    CoxPlan,
+    EmbeddingPlan,
+    LogisticPlan,
+    SplitSpec,
+    StatisticsPlan,
+    TrainingPlan,
+)
+from fednb.site.admission import rounds_of, route, run_state
+from fednb.site.keys import signature_holds
+from fednb.site.release import seal_context
+from fednb.site.work import Work
+from fednb.strategies.registry import resolve
+from fednb.survival.protocol import design_of, replay
+
+if TYPE_CHECKING:
+    from fednb.records.contracts import Contract
+    from fednb.records.messages import Call
+    from fednb.records.outputs import Output
+    from fednb.site.catalog import Registered
+    from fednb.site.home import Home
+    from fednb.site.keys import SiteKeys
+
+
+class Assembly:
+    """Builds the work of one site.
+
+    Parameters
+    ----------
+    home, keys
+        Of the site.
+    """
+
+    def __init__(self, home: Home, keys: SiteKeys) -> None:
+        self._home = home
+        self._keys = keys
+        self._site = home.get("name")
+        self._split = lru_cache(maxsize=16)(self._split_anew)
+
+    def work(self, call: Call, contract: Contract, dataset: Registered) -> Work:
+        """Return the work of an admitted call.
+
+        Parameters
+        ----------
+        call
+            Admitted.
+        contract
+            In force.
+        dataset
+            The contract's, at this site.
+
+        Raises
+        ------
+        IntegrityError
+            Relayed outputs are not what the participants signed.
+        FitError
+            The head cannot go on.
+        """
+        plan = contract.steps[call.place.step]
+        if contract.standing:
+            plan = msgspec.json.decode(call.query, type=AnyPlan)
+        work = Work(
+            call=call.id,
+            place=call.place,
+            plan=plan,
+            round=call.place.round,
+            rounds=rounds_of(plan),
+            site=self._site,
+            share=contract.weights[contract.sites().index(self._site)],
+            sites=len(contract.participants),
+            manifest=dataset.manifest,
+            table=dataset.table,
+            images=dataset.images,
+            folder=str(self._home.folder("work")),
+            split=self._split(dataset.manifest.patients, split_of(plan)),
+            profile=PROFILES[contract.privacy.profile],
+            seconds=contract.resources.seconds,
+            gpu_gib=contract.resources.gpu_gib,
+            columns=contract.columns,
+            arrays=call.arrays,
+        )
+        if isinstance(plan, StatisticsPlan):
+            return replace(work, layout=layout_of(plan, contract.columns))
+        if isinstance(plan, EmbeddingPlan):
+            return replace(work, embedding=f"{call.place.contract}-{call.place.step}")
+        if isinstance(plan, CoxPlan | LogisticPlan):
+            return self._head(work, call, contract, plan)
+        if isinstance(plan, TrainingPlan) and resolve(plan.strategy).relay:
+            return self._visit(work, call, contract, plan)
+        return work
+
+    def _head(
+        self, work: Work, call: Call, contract: Contract, plan: CoxPlan | LogisticPlan
+    ) -> Work:
+        """Replay the head from what all participants signed (disclosure rule 19)."""
+        place = call.place
+        known = run_state(self._home, place.run, place.step)
+        history = list(known.history if known else ())[: max(place.round - 1, 0)]
+        if place.round > 0:
+            found = self._relayed_total(call, contract)
+            kept = known.history[place.round - 1 : place.round] if known else ()
+            if kept and bytes(kept[0].data) != found.tobytes():
+                message = "The relayed totals differ from those of an earlier attempt."
+                raise IntegrityError(message)
+            history.append(pack(found))
+        design = design_of(
+            plan,
+            contract.columns,
+            precision=contract.privacy.precision,
+            parts=len(contract.participants),
+        )
+        totals = [np.asarray(unpack(a), dtype=np.float64) for a in history]
+        embedding = ""
+        if plan.embedding is not None:
+            made = plan.embedding.contract
+            made = place.contract if made == "study" else made
+            embedding = f"{made}-{plan.embedding.step}"
+        return replace(
+            work,
+            design=design,
+            head=replay(design, totals),
+            history=tuple(history),
+            embedding=embedding,
+        )
+
+    def _relayed_total(self, call: Call, contract: Contract) -> np.ndarray:
+        """Return the total of the previous round from all participants' parts."""
+        keys = {p.site: p.signing_key for p in contract.participants}
+        for output in call.relayed:
+            key = keys.get(output.site, "")
+            if not _follows(output, call.place) or not signature_holds(
+                key, output.signature, output.signed_bytes()
+            ):
+                message = f"The part of {output.site!r} is not what that site signed."
+                raise IntegrityError(message)
+        return total(call.relayed, contract.sites(), training=False)
+
+    def _visit(
+        self, work: Work, call: Call, contract: Contract, plan: TrainingPlan
+    ) -> Work:
+        """Open what the previous site sealed, and say to whom the weights go next."""
+        stops = route(plan, contract.sites())
+        visit = call.place.round
+        if stops[visit] != self._site:
+            message = f"Visit {visit} belongs to {stops[visit]}, not to {self._site}."
+            raise IntegrityError(message)
+        arrays = dict(call.arrays)
+        if visit > 0:
+            sealed = arrays.pop("sealed", None)
+            if sealed is None or "weights" in arrays:
+                message = "Only the first visit starts from weights in the clear."
+                raise IntegrityError(message)
+            before = call.place
+            context = seal_context(
+                Place(before.contract, before.step, before.run, visit - 1, 0)
+            )
+            raw = open_sealed(bytes(sealed.data), self._keys.agreement, context)
+            arrays["weights"] = pack(np.frombuffer(raw, dtype="<f4"))
+        recipient = ""
+        if visit + 1 < len(stops):
+            agreement = {p.site: p.agreement_key for p in contract.participants}
+            recipient = agreement[stops[visit + 1]]
+        per_cycle = len(stops) // plan.rounds
+        return replace(
+            work,
+            round=visit // per_cycle,
+            arrays=arrays,
+            recipient=recipient,
+            relay=True,
+        )
+
+    def _split_anew(
+        self, patients: tuple[str, ...], spec: SplitSpec
+    ) -> dict[str, tuple[int, ...]]:
+        """Split patients in an order that only this site's salt gives."""
+        order = sorted(
+            range(len(patients)),
+            key=lambda i: self._keys.salted("split", spec.key, patients[i]),
+        )
+        n = len(order)
+        first = round(spec.train * n)
+        second = first + round(spec.validation * n)
+        if spec.test == 0:
+            second = n
+        return {
+            "train": tuple(sorted(order[:first])),
+            "validation": tuple(sorted(order[first:second])),
+            "test": tuple(sorted(order[second:])),
+        }
+
+
+def split_of(plan: AnyPlan) -> SplitSpec:
+    """Return the split that a plan uses; the default where it needs none."""
+    if isinstance(plan, TrainingPlan | CoxPlan | LogisticPlan):
+        return plan.split
+    model = getattr(plan, "model", None)
+    return model.training.split if model is not None else SplitSpec()
+
+
+def _follows(output: Output, place: Place) -> bool:
+    """Whether an output belongs to the round before `place`."""
+    there = output.place
+    return (there.contract, there.step, there.run, there.round) == (
+        place.contract,
+        place.step,
+        place.run,
+        place.round - 1,
+    )

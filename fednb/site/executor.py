@@ -1,0 +1,229 @@
+"""Runs tasks at a site: light ones in this process, torch ones in the worker."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from fednb.errors import DatasetError, FednbError
+from fednb.records.arrays import unpack_all
+from fednb.records.outputs import Decision
+from fednb.records.tasks import (
+    CoxPlan,
+    DescribePlan,
+    EmbeddingPlan,
+    LogisticPlan,
+    StatisticsPlan,
+)
+from fednb.site.tasks.describe import describe
+from fednb.site.tasks.heads import Head
+from fednb.site.tasks.job import InitialiseJob, Job, JobResult, Progress
+from fednb.site.tasks.statistics import statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from fednb.site.work import Work
+    from fednb.site.worker_process import WorkerProcess
+
+_KEPT_HEADS = 4
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Progress | JobResult)
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a task computed: private until `fednb.site.release` has passed it.
+
+    Attributes
+    ----------
+    vectors
+        Arrays by output name.
+    decisions
+        Verdicts of the disclosure rules that the task applied.
+    """
+
+    vectors: dict[str, NDArray[np.generic]]
+    decisions: tuple[Decision, ...] = ()
+
+
+@dataclass
+class Executor:
+    """Runs the work of one site, one task at a time.
+
+    Attributes
+    ----------
+    worker
+        The torch worker; several embedded sites share one.
+    """
+
+    worker: WorkerProcess
+    _stopped: set[str] = field(default_factory=set)
+    _heads: dict[tuple[str, int], Head] = field(default_factory=dict)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def stop(self, run: str) -> None:
+        """Stop a run for good: a task of it is killed, later ones do not begin."""
+        self._stopped.add(run)
+
+    def stopped(self, run: str) -> bool:
+        """Whether a run was stopped here."""
+        return run in self._stopped
+
+    def is_light(self, work: Work) -> bool:
+        """Whether the work runs in this process, within the call."""
+        kinds = DescribePlan | StatisticsPlan | CoxPlan | LogisticPlan
+        return isinstance(work.plan, kinds)
+
+    def execute(
+        self,
+        work: Work,
+        *,
+        allowed: Callable[[], bool],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Product:
+        """Run the work and return what it computed.
+
+        Parameters
+        ----------
+        work
+            What to run.
+        allowed
+            Whether the contract is still in force; asked while a torch task runs.
+        progress
+            Called with done and total.
+
+        Raises
+        ------
+        FednbError
+            The task failed, was stopped, or exceeded a cap.
+        """
+        if self.is_light(work):
+            with self._turn:
+                return self._light(work)
+
+        def going_on() -> bool:
+            return not self.stopped(work.place.run) and allowed()
+
+        result = run_job(
+            self.worker,
+            _job(work),
+            seconds=work.seconds,
+            allowed=going_on,
+            progress=progress,
+        )
+        if result.error:
+            raise _failure(result)
+        vectors = unpack_all(result.vectors)
+        if isinstance(work.plan, EmbeddingPlan):
+            return Product(vectors)
+        enough = Decision(
+            allow=result.patients >= work.profile.threshold,
+            rule="disclosure.2-threshold",
+            reason=f"{result.patients} patients; the threshold is "
+            f"{work.profile.threshold}.",
+            threshold=float(work.profile.threshold),
+        )
+        return Product(vectors, (enough,))
+
+    def forget(self, run: str) -> None:
+        """Drop what is kept in memory for a run."""
+        for key in [k for k in self._heads if k[0] == run]:
+            del self._heads[key]
+
+    def _light(self, work: Work) -> Product:
+        plan = work.plan
+        if isinstance(plan, DescribePlan):
+            vector, decisions = describe(_job(work), work.profile)
+            return Product({"table": vector}, decisions)
+        if isinstance(plan, StatisticsPlan) and work.layout is not None:
+            vector, decisions = statistics(_job(work), work.profile, work.layout)
+            return Product({"table": vector}, decisions)
+        if work.design is None or work.head is None:
+            message = f"{type(plan).__name__} lacks its design."
+            raise FednbError(message)
+        key = (work.place.run, work.place.step)
+        head = self._heads.get(key)
+        if head is None:
+            while len(self._heads) >= _KEPT_HEADS:
+                del self._heads[next(iter(self._heads))]
+            head = self._heads[key] = Head(_job(work), work.design, work.columns)
+        vector, decisions = head.vector(work.head, work.profile)
+        return Product({work.head.phase: vector}, decisions)
+
+
+def run_job(
+    worker: WorkerProcess,
+    job: Job | InitialiseJob,
+    *,
+    seconds: float,
+    allowed: Callable[[], bool],
+    progress: Callable[[int, int], None] | None = None,
+) -> JobResult:
+    """Run a job in the worker; see `fednb.site.worker_process.WorkerProcess.run`."""
+    results: list[JobResult] = []
+
+    def last(frame: bytes) -> bool:
+        answer = _decoder.decode(frame)
+        if isinstance(answer, JobResult):
+            results.append(answer)
+            return True
+        if progress is not None:
+            progress(answer.done, answer.total)
+        return False
+
+    worker.run(_encoder.encode(job), seconds=seconds, allowed=allowed, last=last)
+    return results[0]
+
+
+def initial_weights(
+    worker: WorkerProcess, job: InitialiseJob, *, seconds: float = 120.0
+) -> NDArray[np.float32]:
+    """Return seeded initial weights, flat float32; needs no data.
+
+    Raises
+    ------
+    FednbError
+        The network cannot be built.
+    """
+    result = run_job(worker, job, seconds=seconds, allowed=lambda: True)
+    if result.error:
+        raise _failure(result)
+    return np.asarray(unpack_all(result.vectors)["weights"], dtype=np.float32)
+
+
+def _job(work: Work) -> Job:
+    """Return the work in the form that tasks know."""
+    return Job(
+        id=work.call,
+        site=work.site,
+        plan=work.plan,
+        round=work.round,
+        rounds=work.rounds,
+        manifest=work.manifest,
+        table=work.table,
+        images=work.images,
+        work=work.folder,
+        split=work.split,
+        arrays=work.arrays,
+        embedding=work.embedding,
+        gpu_gib=work.gpu_gib,
+        run=work.place.run,
+        share=work.share,
+        sites=work.sites,
+        columns=work.columns,
+    )
+
+
+def _failure(result: JobResult) -> FednbError:
+    """Return a worker's error as one of ours; its text stays private."""
+    detail = f"{result.error}: {result.detail}"
+    if result.error == "DatasetError":
+        return DatasetError([result.detail])
+    return FednbError(f"The task failed in the worker ({result.error}).", detail=detail)

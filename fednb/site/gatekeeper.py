@@ -1,0 +1,335 @@
+"""The gatekeeper: every message to a site is decided, run and answered here."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillWorking
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fednb.config import LONG_POLL_SECONDS
+from fednb.errors import (
+    Cause,
+    DatasetError,
+    FednbError,
+    FitError,
+    HomeError,
+    InputError,
+    IntegrityError,
+    RunError,
+)
+from fednb.records.base import canonical, sha256_hex
+from fednb.records.messages import (
+    Ask,
+    AskStatus,
+    Browse,
+    Call,
+    Collect,
+    FetchMock,
+    Ping,
+    Propose,
+    StopRun,
+)
+from fednb.records.outputs import Decision
+from fednb.site.admission import artefact_of, check_call, next_state, run_state
+from fednb.site.approvals import Approvals, Filed
+from fednb.site.assembly import Assembly
+from fednb.site.catalog import Catalog, Registered
+from fednb.site.executor import Executor, Product, initial_weights
+from fednb.site.keys import SiteKeys
+from fednb.site.ledger import Ledger
+from fednb.site.policy import approves_itself, check_contract, read_policy
+from fednb.site.proposals import check_proposal
+from fednb.site.release import Outgoing, Releases
+from fednb.site.verdicts import deny, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fednb.records.contracts import Contract
+    from fednb.site.home import Home
+    from fednb.site.work import Work
+    from fednb.site.worker_process import WorkerProcess
+
+__all__ = ["Gatekeeper", "initial_weights"]
+
+_CAUSES: tuple[tuple[type[FednbError], Cause], ...] = (
+    (DatasetError, "data"),
+    (FitError, "data"),
+    (HomeError, "storage"),
+    (IntegrityError, "signature"),
+    (InputError, "not-in-contract"),
+)
+
+
+class Gatekeeper:
+    """Decides on every message to one site.
+
+    Parameters
+    ----------
+    home
+        The site's home, locked by the server.
+    worker
+        The torch worker; embedded sites share one.
+    """
+
+    def __init__(self, home: Home, worker: WorkerProcess) -> None:
+        self._home = home
+        self._keys = SiteKeys(home.folder("keys"))
+        self._ledger = Ledger(home, self._keys)
+        self._approvals = Approvals(home, self._keys, self._ledger)
+        self._catalog = Catalog(home, self._keys)
+        self._releases = Releases(home, self._keys, self._ledger)
+        self._assembly = Assembly(home, self._keys)
+        self._executor = Executor(worker)
+        self._site = home.get("name")
+        self._working: dict[str, Future[bytes]] = {}
+        self._intake = threading.Lock()
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix=f"fednb-{self._site}")
+        self._verified: set[str] = set()
+
+    def close(self) -> None:
+        """Stop taking work."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def handle(self, ask: Ask) -> bytes:
+        """Answer a message.
+
+        Parameters
+        ----------
+        ask
+            Any message of the closed list.
+
+        Returns
+        -------
+        reply
+            A frame that `fednb.site.release` made.
+        """
+        if isinstance(ask, Call):
+            return self._call(ask)
+        if isinstance(ask, Collect):
+            return self._collect(ask)
+        if isinstance(ask, Propose):
+            return self._propose(ask)
+        if isinstance(ask, Browse | FetchMock):
+            return self._publish(ask)
+        return self._protocol(ask)
+
+    def refuse(self, error: BaseException, about: dict[str, object]) -> bytes:
+        """Answer with fixed text for an error; its words stay in the ledger.
+
+        Parameters
+        ----------
+        error
+            What went wrong.
+        about
+            What was asked, for the owner.
+        """
+        decision = verdict_of(error)
+        if isinstance(error, HomeError):
+            return self._releases.refuse_unrecorded(decision)
+        return self._releases.refuse(decision, about)
+
+    def _publish(self, ask: Browse | FetchMock) -> bytes:
+        if isinstance(ask, Browse):
+            names = self._catalog.names()
+            cards = [(n, canonical(self._catalog.get(n).card)) for n in names]
+            return self._releases.publish("cards", tuple(cards))
+        if self._catalog.find(ask.dataset) is None:
+            reason = f"No dataset {ask.dataset!r}."
+            decision = deny("publication.dataset", reason, "unknown-dataset")
+            return self._releases.refuse(decision, {"dataset": ask.dataset[:80]})
+        return self._releases.publish("mock", self._catalog.mock_items(ask.dataset))
+
+    def _protocol(self, ask: Ping | AskStatus | StopRun) -> bytes:
+        if isinstance(ask, AskStatus):
+            filed = self._approvals.find(ask.contract)
+            return self._releases.state(filed.status if filed else "unknown")
+        if isinstance(ask, StopRun):
+            self._executor.stop(ask.run)
+            self._executor.forget(ask.run)
+            return self._releases.state("stopped")
+        return self._releases.state("ready")
+
+    def _propose(self, ask: Propose) -> bytes:
+        received = self._approvals.receive(ask.contract, ask.signature)
+        about: dict[str, object] = {"contract": sha256_hex(ask.contract)}
+        if isinstance(received, Decision):
+            return self._releases.refuse(received, about)
+        digest = received.hash()
+        if self._approvals.find(digest) is None:
+            policy = read_policy(self._home)
+            decision = check_proposal(
+                received,
+                site=self._site,
+                keys=self._keys,
+                catalog=self._catalog,
+                policy=policy,
+            )
+            if not decision.allow:
+                return self._releases.refuse(decision, about)
+            self._approvals.file(received, ask.signature)
+            if approves_itself(policy, received):
+                self._approvals.decide(digest, "approved", "by the site's policy")
+        filed = self._approvals.find(digest)
+        return self._releases.state(filed.status if filed else "unknown")
+
+    def _call(self, call: Call) -> bytes:
+        digest = call.digest()
+        place = call.place
+        about: dict[str, object] = {
+            "call": call.id,
+            "contract": place.contract,
+            "step": place.step,
+            "run": place.run,
+            "round": place.round,
+        }
+        with self._intake:
+            known = self._releases.recorded(call.id, digest)
+            if isinstance(known, Decision):
+                return self._releases.refuse(known, about)
+            if known is not None:
+                return known
+            future = self._working.get(call.id)
+            if future is None:
+                admitted = self._admit(call)
+                if isinstance(admitted, Decision):
+                    return self._releases.refuse(admitted, about)
+                work, contract = admitted
+                if self._executor.is_light(work):
+                    return self._run(call, digest, work, contract)
+                future = self._threads.submit(self._run, call, digest, work, contract)
+                self._working[call.id] = future
+        return self._wait(call.id, future, call.wait, about)
+
+    def _collect(self, ask: Collect) -> bytes:
+        about: dict[str, object] = {"call": ask.id}
+        future = self._working.get(ask.id)
+        if future is not None:
+            return self._wait(ask.id, future, ask.wait, about)
+        known = self._releases.recorded(ask.id, "")
+        if isinstance(known, bytes):
+            return known
+        reason = f"Call {ask.id} is not known here; send it in full."
+        decision = known or deny("call.known", reason, "unknown-contract")
+        return self._releases.refuse(decision, about)
+
+    def _wait(
+        self, call_id: str, future: Future[bytes], wait: float, about: dict[str, object]
+    ) -> bytes:
+        """Hold a call open for a while, then say that it is being worked on."""
+        try:
+            error = future.exception(timeout=min(max(wait, 0.0), LONG_POLL_SECONDS))
+        except StillWorking:
+            return self._releases.state("working")
+        self._working.pop(call_id, None)
+        if error is not None:
+            return self.refuse(error, about)
+        return future.result()
+
+    def _admit(self, call: Call) -> tuple[Work, Contract] | Decision:
+        """Check everything that a call must satisfy, and assemble its work."""
+        filed = self._approvals.check(call.place.contract)
+        if isinstance(filed, Decision):
+            return filed
+        contract = filed.contract
+        dataset = self._catalog.find(contract.dataset)
+        decision = settle(self._checks(call, filed, dataset))
+        if not decision.allow or dataset is None:
+            return decision
+        return self._assembly.work(call, contract, dataset), contract
+
+    def _checks(
+        self, call: Call, filed: Filed, dataset: Registered | None
+    ) -> Iterator[Decision]:
+        if self._executor.stopped(call.place.run):
+            yield deny("call.stopped", "The run was stopped here.", "stopped")
+        contract = filed.contract
+        yield check_contract(read_policy(self._home), contract)
+        if dataset is None:
+            reason = f"{contract.dataset!r} is gone."
+            yield deny("call.dataset", reason, "unknown-dataset")
+            return
+        yield self._check_data(call, filed, dataset)
+        yield check_call(call, contract, home=self._home, approvals=self._approvals)
+
+    def _check_data(self, call: Call, filed: Filed, dataset: Registered) -> Decision:
+        """Compare the manifest at every call, the contents when a run starts."""
+        named = next(p for p in filed.contract.participants if p.site == self._site)
+        if named.fingerprint != dataset.fingerprint:
+            reason = "The dataset was registered anew since the contract was made."
+            return deny("call.fingerprint", reason, "fingerprint")
+        run = f"{dataset.fingerprint}:{_version_of(dataset.table)}"
+        if not filed.contract.standing:
+            run = f"{call.place.run}:{run}"
+        if run not in self._verified:
+            if not self._catalog.contents_hold(filed.contract.dataset):
+                reason = "A file differs from its registered hash; register it anew."
+                return deny("call.contents", reason, "fingerprint")
+            self._verified.add(run)
+        return Decision(allow=True, rule="call.data", reason="Unchanged.")
+
+    def _run(self, call: Call, digest: str, work: Work, contract: Contract) -> bytes:
+        """Execute, and release what the disclosure rules let pass."""
+        product = self._executor.execute(work, allowed=lambda: self._in_force(work))
+        denied = next((d for d in product.decisions if not d.allow), None)
+        if denied is not None:
+            about: dict[str, object] = {"call": call.id, "contract": contract.hash()}
+            return self._releases.refuse(denied, about)
+        outgoing = Outgoing(
+            call=call,
+            contract=contract,
+            digest=digest,
+            vectors=_named(product, work),
+            decisions=product.decisions,
+            state=None if contract.standing else self._state_after(call, work),
+            recipient=work.recipient,
+        )
+        return self._releases.release(outgoing)
+
+    def _in_force(self, work: Work) -> bool:
+        return isinstance(self._approvals.check(work.place.contract), Filed)
+
+    def _state_after(self, call: Call, work: Work) -> bytes:
+        place = call.place
+        before = run_state(self._home, place.run, place.step)
+        pins = dict(before.pinned) if before else {}
+        wanted = artefact_of(work.plan)
+        if wanted.startswith("step:"):
+            pins[wanted.removeprefix("step:")] = sha256_hex(call.arrays["weights"].data)
+        return next_state(call, before, pinned=pins, history=work.history)
+
+
+def verdict_of(error: BaseException) -> Decision:
+    """Return the decision that an error amounts to: cause public, words private."""
+    detail = getattr(error, "detail", "")
+    reason = f"{type(error).__name__}: {error} {detail}".strip()
+    if isinstance(error, RunError):
+        cause: Cause = "limit" if error.refusal == "limit" else "stopped"
+        return deny("task.stopped", reason, cause)
+    for kind, named in _CAUSES:
+        if isinstance(error, kind):
+            return deny(f"task.{kind.__name__}", reason, named)
+    return deny("task.failed", reason, "internal")
+
+
+def _named(product: Product, work: Work) -> dict[str, NDArray[np.generic]]:
+    """Name a relay's weights after where they go: on, or out at the last visit."""
+    vectors = dict(product.vectors)
+    if work.relay:
+        weights = vectors.pop("weights")
+        vectors = {"relay" if work.recipient else "weights": weights}
+    return vectors
+
+
+def _version_of(path: str) -> str:
+    """Return what changes when somebody writes to a file."""
+    try:
+        seen = Path(path).stat()
+    except OSError:
+        return "missing"
+    return f"{seen.st_mtime_ns}:{seen.st_size}"

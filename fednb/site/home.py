@@ -1,0 +1,86 @@
+"""A site's home folder: one SQLite file, keys, and folders for what stays there.
+
+::
+
+    home/
+      site.sqlite     contracts, decisions, calls, ledger (WAL, synchronous=FULL)
+      keys/           private keys and the salt, mode 0600
+      policy.toml     what the owner allows
+      releases/       bytes of large releases, for retries
+      work/           caches, embeddings, strategy state
+      mock/           mock halves of the datasets
+      syft/           derived from the database, can be rebuilt
+      server.lock     held by the one server
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fednb.storage import Folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MIGRATIONS: Final[tuple[str, ...]] = (
+    """
+    CREATE TABLE site (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE datasets (
+        name TEXT PRIMARY KEY, manifest BLOB NOT NULL, card BLOB NOT NULL,
+        card_signature BLOB NOT NULL, table_path TEXT NOT NULL,
+        images_path TEXT NOT NULL, mock_path TEXT NOT NULL, created REAL NOT NULL);
+    CREATE TABLE contracts (
+        hash TEXT PRIMARY KEY, body BLOB NOT NULL, signature BLOB NOT NULL,
+        received REAL NOT NULL, status TEXT NOT NULL, decided REAL, note TEXT,
+        owner_signature BLOB);
+    CREATE TABLE calls (
+        id TEXT PRIMARY KEY, digest TEXT NOT NULL, contract TEXT NOT NULL,
+        step INTEGER NOT NULL, run TEXT NOT NULL, round INTEGER NOT NULL,
+        attempt INTEGER NOT NULL, reply BLOB, reply_path TEXT, answered REAL NOT NULL,
+        UNIQUE (contract, step, run, round, attempt));
+    CREATE INDEX calls_by_run ON calls (contract, run, step, round);
+    CREATE TABLE runs (
+        run TEXT NOT NULL, step INTEGER NOT NULL, contract TEXT NOT NULL,
+        state BLOB NOT NULL, PRIMARY KEY (run, step));
+    CREATE TABLE ledger (
+        seq INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL,
+        body TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL,
+        signature BLOB NOT NULL);
+    """,
+)
+
+
+class Home(Folder):
+    """A site's folder and its database.
+
+    Parameters
+    ----------
+    path
+        The folder; created with mode 0700 where it is missing.
+    create
+        Whether to create a missing home.
+
+    Raises
+    ------
+    HomeError
+        There is no home there, it cannot be written, or a newer fednb made it.
+    """
+
+    def __init__(self, path: str | Path, *, create: bool = False) -> None:
+        super().__init__(path, "site.sqlite", _MIGRATIONS, create=create)
+
+    def get(self, key: str) -> str:
+        """Return a setting of the site, or an empty string."""
+        row = self.database.execute(
+            "SELECT value FROM site WHERE key = ?", (key,)
+        ).fetchone()
+        return str(row[0]) if row else ""
+
+    def put(self, key: str, value: str) -> None:
+        """Store a setting of the site."""
+        with self.transaction() as database:
+            database.execute(
+                "INSERT INTO site VALUES (?, ?) "
+                "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (key, value),
+            )

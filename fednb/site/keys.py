@@ -1,0 +1,90 @@
+"""A site's keys: Ed25519 to sign, X25519 to agree on masks, and a secret salt."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from fednb.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class SiteKeys:
+    """The private keys in a folder; made there on first use, with mode 0600.
+
+    Parameters
+    ----------
+    folder
+        For example ``home/keys``.
+
+    Raises
+    ------
+    IntegrityError
+        A key file is readable by others, or is not a key.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._signing = Ed25519PrivateKey.from_private_bytes(
+            _secret(folder / "signing.key")
+        )
+        self.agreement = X25519PrivateKey.from_private_bytes(
+            _secret(folder / "agreement.key")
+        )
+        self._salt = _secret(folder / "salt")
+
+    @property
+    def signing_public(self) -> str:
+        """Ed25519 public key, hexadecimal."""
+        return self._signing.public_key().public_bytes_raw().hex()
+
+    @property
+    def agreement_public(self) -> str:
+        """X25519 public key, hexadecimal."""
+        return self.agreement.public_key().public_bytes_raw().hex()
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the Ed25519 signature of `data`, 64 bytes."""
+        return self._signing.sign(data)
+
+    def salted(self, *parts: str) -> bytes:
+        """Return an HMAC-SHA256 of `parts` under the site's secret salt."""
+        message = "\x1f".join(parts).encode()
+        return hmac.new(self._salt, message, hashlib.sha256).digest()
+
+
+def signature_holds(public_key: str, signature: bytes, data: bytes) -> bool:
+    """Whether `signature` over `data` belongs to an Ed25519 public key (hex)."""
+    try:
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
+        key.verify(signature, data)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _secret(path: Path) -> bytes:
+    """Return the 32 secret bytes in a file, making them on first use."""
+    if not path.exists():
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(secrets.token_bytes(32))
+    if path.stat().st_mode & 0o077:
+        message = f"{path} can be read by others; restrict it with `chmod 600`."
+        raise IntegrityError(message)
+    secret = path.read_bytes()
+    if len(secret) != 32:
+        message = f"{path} holds {len(secret)} bytes, not a key of 32."
+        raise IntegrityError(message)
+    return secret

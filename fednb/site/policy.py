@@ -1,0 +1,135 @@
+"""What an owner allows: a small TOML file, and rules that answer with decisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from fednb.errors import HomeError, InputError
+from fednb.privacy.profiles import PROFILES, at_least_as_strict
+from fednb.records.outputs import Decision
+from fednb.records.tasks import DescribePlan, StatisticsPlan, TrainingPlan
+
+if TYPE_CHECKING:
+    from fednb.records.contracts import Contract
+    from fednb.site.home import Home
+
+FILE = "policy.toml"
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the owner allows; a contract may ask for less, never for more.
+
+    Attributes
+    ----------
+    profile
+        Disclosure profile of the site.
+    auto_approve
+        Kinds of contract that need no decision by hand: ``"statistics"``, or ``"all"``
+        for demonstrations and tests on synthetic data.
+    max_rounds, max_seconds, max_gpu_gib, max_message_bytes, max_calls
+        Caps on a contract.
+    devices
+        Devices that a contract may name.
+    """
+
+    profile: Literal["standard", "rare-disease", "open"] = "standard"
+    auto_approve: tuple[Literal["statistics", "all"], ...] = ()
+    max_rounds: int = 1000
+    max_seconds: int = 86_400
+    max_gpu_gib: float = 80.0
+    max_message_bytes: int = 2**30
+    max_calls: int = 100_000
+    devices: tuple[Literal["auto", "cpu", "cuda"], ...] = ("auto", "cpu", "cuda")
+
+
+def read_policy(home: Home) -> Policy:
+    """Return the policy of a home; the default where the owner wrote none.
+
+    Raises
+    ------
+    HomeError
+        The file is not a policy; the message says where.
+    """
+    path = home.path / FILE
+    if not path.exists():
+        return Policy()
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Policy)
+    except msgspec.DecodeError as error:
+        message = (
+            f"{path} is not a policy ({error}). Until it is corrected nothing runs."
+        )
+        raise HomeError(message) from error
+
+
+def write_policy(home: Home, policy: Policy) -> None:
+    """Store a policy in a home, mode 0600."""
+    lines = []
+    for name, value in msgspec.to_builtins(policy).items():
+        text = msgspec.json.encode(value).decode()
+        lines.append(f"{name} = {text}\n")
+    home.write_file(".", FILE, "".join(lines).encode())
+
+
+def change_policy(home: Home, **changes: object) -> Policy:
+    """Store a policy with some fields changed, and return it.
+
+    Raises
+    ------
+    InputError
+        A field is unknown or a value is not allowed.
+    """
+    current = msgspec.to_builtins(read_policy(home))
+    try:
+        policy = msgspec.convert({**current, **changes}, Policy)
+    except msgspec.ValidationError as error:
+        message = f"The policy was not changed: {error}."
+        raise InputError(message) from error
+    write_policy(home, policy)
+    return policy
+
+
+def check_contract(policy: Policy, contract: Contract) -> Decision:
+    """Say whether the policy lets an owner consider a contract at all."""
+    profile = contract.privacy.profile
+    if not at_least_as_strict(PROFILES[profile], PROFILES[policy.profile]):
+        reason = (
+            f"The contract asks for the {profile} profile; this site's is "
+            f"{policy.profile}. A job may tighten, never loosen."
+        )
+        return Decision(allow=False, rule="policy.profile", reason=reason)
+    asked = contract.resources
+    caps = (
+        ("seconds", asked.seconds, policy.max_seconds),
+        ("gpu_gib", asked.gpu_gib, policy.max_gpu_gib),
+        ("message_bytes", asked.message_bytes, policy.max_message_bytes),
+        ("calls", asked.calls, policy.max_calls),
+    )
+    for name, value, cap in caps:
+        if value > cap:
+            return _over(name, value, cap)
+    for plan in contract.steps:
+        if isinstance(plan, TrainingPlan):
+            if plan.rounds > policy.max_rounds:
+                return _over("rounds", plan.rounds, policy.max_rounds)
+            if plan.device not in policy.devices:
+                reason = f"Device {plan.device!r} is not among {policy.devices}."
+                return Decision(
+                    allow=False, rule="policy.device", reason=reason, cause="device"
+                )
+    return Decision(allow=True, rule="policy", reason="Within the site's policy.")
+
+
+def approves_itself(policy: Policy, contract: Contract) -> bool:
+    """Whether the policy approves such a contract without a decision by hand."""
+    if "all" in policy.auto_approve:
+        return True
+    harmless = all(isinstance(p, DescribePlan | StatisticsPlan) for p in contract.steps)
+    return harmless and "statistics" in policy.auto_approve
+
+
+def _over(name: str, value: float, cap: float) -> Decision:
+    reason = f"{name} = {value} exceeds the site's cap of {cap}; raise it in {FILE}."
+    return Decision(allow=False, rule=f"policy.{name}", reason=reason, cause="limit")

@@ -1,0 +1,82 @@
+"""What the gatekeeper hands the executor after all checks have passed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fednb.privacy.profiles import Profile
+    from fednb.privacy.tables import StatisticsLayout
+    from fednb.records.arrays import Array
+    from fednb.records.datasets import Column, Manifest
+    from fednb.records.outputs import Place
+    from fednb.records.tasks import AnyPlan
+    from fednb.survival.protocol import HeadDesign, HeadState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One admitted call, with all that it needs.
+
+    Attributes
+    ----------
+    call
+        Id of the call.
+    place
+        Contract, step, run, round and attempt.
+    plan
+        The step's plan, or the query of a standing contract.
+    round, rounds
+        Round of the strategy, from 0, and how many there are.
+    site, share, sites
+        Name of the site, its weight in means, number of participants.
+    manifest, table, images
+        The private half of the dataset.
+    folder
+        Where caches, embeddings and strategy state are kept.
+    split
+        Patient indices by part.
+    arrays
+        Inputs by name.
+    embedding
+        File of embeddings to write or to read.
+    profile, seconds, gpu_gib, columns
+        Of the contract.
+    layout
+        Of a statistics table.
+    design, head
+        Of a head: what the contract fixes and where the run stands.
+    history
+        Totals of a head's earlier rounds, as this site summed them.
+    recipient
+        Agreement key of a relay's next site; empty: none, or the last visit.
+    relay
+        Whether the weights travel on.
+    """
+
+    call: str
+    place: Place
+    plan: AnyPlan
+    round: int
+    rounds: int
+    site: str
+    share: float
+    sites: int
+    manifest: Manifest
+    table: str
+    images: str
+    folder: str
+    split: dict[str, tuple[int, ...]]
+    profile: Profile
+    seconds: float
+    gpu_gib: float
+    columns: tuple[Column, ...]
+    arrays: dict[str, Array] = field(default_factory=dict)
+    embedding: str = ""
+    layout: StatisticsLayout | None = None
+    design: HeadDesign | None = None
+    head: HeadState | None = None
+    history: tuple[Array, ...] = ()
+    recipient: str = ""
+    relay: bool = False

@@ -1,0 +1,181 @@
+"""A warm worker process: frames of bytes over pipes, no pickle.
+
+One task at a time. Stopping is killing: the next task starts a fresh process.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from fednb.config import MAX_MESSAGE_BYTES
+from fednb.errors import FednbError, RunStoppedError, WireError
+from fednb.wire.frames import read_frame, write_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_POLL_SECONDS = 0.25
+Frames = queue.Queue[bytes | None]
+
+
+class WorkerProcess:
+    """Starts the worker on first use, and again after a kill.
+
+    Parameters
+    ----------
+    module
+        Module that the process runs.
+    """
+
+    def __init__(self, module: str = "fednb.site.tasks.worker") -> None:
+        self._module = module
+        self._turn = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._frames: Frames = queue.Queue()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the worker; 0 where none runs."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else 0
+
+    def run(
+        self,
+        job: bytes,
+        *,
+        seconds: float,
+        allowed: Callable[[], bool],
+        last: Callable[[bytes], bool],
+    ) -> bytes:
+        """Run a job and wait for its result.
+
+        Parameters
+        ----------
+        job
+            The work, one frame.
+        seconds
+            Wall time after which the worker is killed.
+        allowed
+            Asked several times a second; False kills the worker.
+        last
+            Shown every frame that the worker sends; True for the result, False for
+            progress.
+
+        Returns
+        -------
+        frame
+            The result.
+
+        Raises
+        ------
+        RunStoppedError
+            The job was stopped, or took too long.
+        FednbError
+            The worker died, or the task failed; the private detail says why.
+        """
+        with self._turn:
+            if not allowed():
+                message = "The task was stopped before it began."
+                raise RunStoppedError(message, refusal="stopped")
+            return self._run(job, time.monotonic() + seconds, allowed, last)
+
+    def kill(self) -> None:
+        """End the worker at once."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def close(self) -> None:
+        """End the worker and collect it."""
+        process = self._process
+        self._process = None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+
+    def _run(
+        self,
+        job: bytes,
+        deadline: float,
+        allowed: Callable[[], bool],
+        last: Callable[[bytes], bool],
+    ) -> bytes:
+        process = self._started()
+        if process.stdin is None:
+            message = "The worker has no pipe."
+            raise FednbError(message)
+        try:
+            write_frame(cast("BinaryIO", process.stdin), job)
+        except OSError as error:
+            self.close()
+            message = "The worker process ended before it took the task."
+            raise FednbError(message, detail=str(error)) from error
+        while True:
+            frame = self._next(deadline, allowed)
+            if frame is None:
+                code = process.wait()
+                self.close()
+                message = f"The worker process ended with code {code}."
+                raise FednbError(message)
+            if last(frame):
+                return frame
+
+    def _next(self, deadline: float, allowed: Callable[[], bool]) -> bytes | None:
+        """Wait for a frame; kill the worker where it may not or must not go on."""
+        while True:
+            try:
+                return self._frames.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                late = time.monotonic() > deadline
+                if not late and allowed():
+                    continue
+            self.close()
+            if late:
+                message = "The task took longer than the contract's cap on seconds."
+                raise RunStoppedError(message, refusal="limit")
+            message = "The task was stopped."
+            raise RunStoppedError(message, refusal="stopped")
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        process = self._process
+        if process is not None and process.poll() is None:
+            return process
+        self.close()
+        self._frames = queue.Queue()
+        process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
+            [sys.executable, "-m", self._module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"},
+        )
+        self._process = process
+        reader = threading.Thread(
+            target=_read, args=(process, self._frames), daemon=True, name="fednb-worker"
+        )
+        reader.start()
+        return process
+
+
+def _read(process: subprocess.Popen[bytes], frames: Frames) -> None:
+    """Put the worker's frames into a queue, then None when it ends."""
+    stream = process.stdout
+    try:
+        while stream is not None:
+            frame = read_frame(cast("BinaryIO", stream), MAX_MESSAGE_BYTES)
+            if not frame:
+                break
+            frames.put(bytes(frame))
+    except (OSError, ValueError, WireError):
+        # a killed worker leaves half a frame: its end is all that matters
+        process.kill()
+    frames.put(None)

@@ -1,0 +1,121 @@
+"""Bytes of a message: a short header, msgpack, and zero padding. No pickle.
+
+A frame is the magic ``FNB``, the protocol version, the payload's length, the payload
+and padding. Array buffers are decoded as views of the frame, without a copy. Protocol
+messages are padded to one size, so that their length tells nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from fednb.config import MAX_MESSAGE_BYTES, PROTOCOL_FRAME_BYTES, PROTOCOL_VERSION
+from fednb.errors import InputError, WireError
+from fednb.records.messages import Ask, Reply
+
+if TYPE_CHECKING:
+    from fednb.records.base import Record
+
+T = TypeVar("T")
+
+_HEADER = struct.Struct("<3sBQ")
+_MAGIC = b"FNB"
+_encoder = msgspec.msgpack.Encoder()
+_ask: msgspec.msgpack.Decoder[Ask] = msgspec.msgpack.Decoder(Ask)
+_reply: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+
+
+def encode(record: Record, *, fixed: bool = False) -> bytes:
+    """Return the frame of a record.
+
+    Parameters
+    ----------
+    record
+        Any record.
+    fixed
+        Pad to `fednb.config.PROTOCOL_FRAME_BYTES`: for states and refusals.
+
+    Raises
+    ------
+    WireError
+        The record does not fit the fixed size.
+    """
+    payload = _encoder.encode(record)
+    header = _HEADER.pack(_MAGIC, PROTOCOL_VERSION, len(payload))
+    if not fixed:
+        return header + payload
+    frame = (header + payload).ljust(PROTOCOL_FRAME_BYTES, b"\0")
+    if len(frame) != PROTOCOL_FRAME_BYTES:
+        message = (
+            f"A protocol message of {len(frame)} bytes exceeds the fixed "
+            f"{PROTOCOL_FRAME_BYTES}; shorten the site's name."
+        )
+        raise WireError(message)
+    return frame
+
+
+def decode_as(frame: bytes, kind: type[T], *, limit: int = MAX_MESSAGE_BYTES) -> T:
+    """Return the record of type `kind` that `frame` holds.
+
+    Parameters
+    ----------
+    frame
+        As `encode` made it.
+    kind
+        A record type.
+    limit
+        Bytes above which the frame is refused unread.
+
+    Raises
+    ------
+    WireError
+        The frame is too large, truncated, of another version, or not of `kind`.
+    """
+    return _read(msgspec.msgpack.Decoder(kind), frame, limit)
+
+
+def decode_ask(frame: bytes, *, limit: int = MAX_MESSAGE_BYTES) -> Ask:
+    """Return the message that a coordinator sent; see `decode_as`."""
+    return _read(_ask, frame, limit)
+
+
+def decode_reply(frame: bytes, *, limit: int = MAX_MESSAGE_BYTES) -> Reply:
+    """Return the message that a site answered; see `decode_as`."""
+    return _read(_reply, frame, limit)
+
+
+def _read(decoder: msgspec.msgpack.Decoder[T], frame: bytes, limit: int) -> T:
+    try:
+        return decoder.decode(_body(frame, limit))
+    except (msgspec.DecodeError, InputError, RecursionError) as error:
+        message = "The message could not be read."
+        raise WireError(message, detail=str(error)) from error
+
+
+def _body(frame: bytes, limit: int) -> memoryview:
+    """Return the payload of a frame after checking its header and padding."""
+    if len(frame) > limit:
+        message = f"A message of {len(frame)} bytes exceeds the limit of {limit}."
+        raise WireError(message)
+    if len(frame) < _HEADER.size:
+        message = f"A message of {len(frame)} bytes is shorter than its header."
+        raise WireError(message)
+    magic, version, length = _HEADER.unpack_from(frame)
+    if magic != _MAGIC:
+        message = "These bytes are not a fednb message."
+        raise WireError(message)
+    if version != PROTOCOL_VERSION:
+        message = (
+            f"The message has protocol version {version}; this fednb speaks "
+            f"{PROTOCOL_VERSION}. Update the older side."
+        )
+        raise WireError(message)
+    view = memoryview(frame)
+    body, padding = view[_HEADER.size :][:length], view[_HEADER.size + length :]
+    if len(body) != length or len(padding) > PROTOCOL_FRAME_BYTES or any(padding):
+        message = f"The message is truncated or padded: {length} bytes were announced."
+        raise WireError(message)
+    return body
