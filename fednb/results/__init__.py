@@ -1,1 +1,1 @@
-
+"""Frozen records that show themselves; importing them loads no pandas."""

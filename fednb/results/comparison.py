@@ -26,7 +26,7 @@ class ComparisonRow:
     ----------
     name
         For example ``"federated"``.
-    values
+    scores
         One a metric; NaN where it does not apply.
     errors
         Standard errors, one a metric; empty if unknown.
@@ -37,7 +37,7 @@ class ComparisonRow:
     """
 
     name: str
-    values: tuple[float, ...]
+    scores: tuple[float, ...]
     errors: tuple[float, ...] = ()
     note: str = ""
     ranked: bool = True
@@ -61,7 +61,7 @@ class ComparisonTable(Shown):
     Raises
     ------
     InputError
-        A row does not have one value, or one error, a metric.
+        A row does not have one score, or one error, a metric.
     """
 
     title: str
@@ -72,10 +72,10 @@ class ComparisonTable(Shown):
     def __post_init__(self) -> None:
         """Refuse rows of another width than the metrics."""
         for row in self.rows:
-            widths = {len(row.values), len(row.errors) or len(self.metrics)}
+            widths = {len(row.scores), len(row.errors) or len(self.metrics)}
             if widths != {len(self.metrics)}:
                 message = (
-                    f"Row {row.name!r} has {len(row.values)} values and "
+                    f"Row {row.name!r} has {len(row.scores)} scores and "
                     f"{len(row.errors)} errors; {len(self.metrics)} metrics are named."
                 )
                 raise InputError(message)
@@ -90,9 +90,9 @@ class ComparisonTable(Shown):
         """
         column = self._column(metric)
         ranked = {
-            row.name: row.values[column]
+            row.name: row.scores[column]
             for row in self.rows
-            if row.ranked and not math.isnan(row.values[column])
+            if row.ranked and not math.isnan(row.scores[column])
         }
         if not ranked:
             return ()
@@ -106,7 +106,7 @@ class ComparisonTable(Shown):
 
         data = {}
         for j, metric in enumerate(self.metrics):
-            data[metric] = [row.values[j] for row in self.rows]
+            data[metric] = [row.scores[j] for row in self.rows]
             if any(row.errors for row in self.rows):
                 data[f"{metric} SE"] = [_error(row, j) for row in self.rows]
         return pd.DataFrame(data, index=pd.Index([r.name for r in self.rows], name=""))
@@ -128,12 +128,12 @@ class ComparisonTable(Shown):
         """
         chosen = metric or self.metrics[0]
         column = self._column(chosen)
-        axes = new_axes(ax)
+        axes = new_axes(ax, len(self.rows))
         best = self.best(chosen)
         for place, row in enumerate(reversed(self.rows)):
             error = _error(row, column)
             axes.errorbar(
-                row.values[column],
+                row.scores[column],
                 place,
                 xerr=1.96 * error if error > 0 else None,
                 fmt="s",
@@ -193,4 +193,4 @@ def _error(row: ComparisonRow, column: int) -> float:
 def _figure(row: ComparisonRow, column: int) -> str:
     error = _error(row, column)
     spread = "" if math.isnan(error) else f" (SE {text.number(error)})"
-    return text.number(row.values[column]) + spread
+    return text.number(row.scores[column]) + spread

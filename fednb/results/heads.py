@@ -211,7 +211,7 @@ class HeadResult(Shown):
         if columns is not None:
             order = np.array([names.index(name) for name in reversed(columns)])
         half = values - table[f"coef lower {100 * self.level:g}%"]
-        axes = new_axes(ax)
+        axes = new_axes(ax, order.size)
         places = np.arange(order.size)
         axes.errorbar(
             values[order], places, xerr=half[order], fmt="ks", mfc="white", capsize=3

@@ -24,6 +24,9 @@ OPEN_PROFILE: Final = (
 THRESHOLDS: Final = {"standard": 10, "rare-disease": 7}
 """Smallest count shown, by profile; the open profile has none."""
 
+MAX_LABEL: Final = 28
+"""Longest label in a plot."""
+
 _HEADERS: Final = ("site", "round", "output", "kind", "size")
 
 
@@ -77,18 +80,29 @@ def releases_frame(releases: Sequence[ReleaseLine]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def new_axes(ax: Axes | None) -> Axes:
-    """Return `ax`, or the axes of a new figure of pyplot; nothing is shown."""
+def new_axes(ax: Axes | None, lines: int = 0) -> Axes:
+    """Return `ax`, or the axes of a new figure of pyplot; nothing is shown.
+
+    Parameters
+    ----------
+    ax
+        Axes that the caller gave, or None.
+    lines
+        Labelled lines that must fit above each other.
+    """
     if ax is not None:
         return ax
     from matplotlib import pyplot as plt
 
-    return plt.subplots(figsize=(5.0, 3.4), layout="constrained")[1]
+    size = (5.4, min(max(3.4, 1.0 + 0.3 * lines), 20.0))
+    return plt.subplots(figsize=size, layout="constrained")[1]
 
 
 def plain(label: object) -> str:
-    """Return a label for a plot: visible, and without matplotlib's mathematics."""
-    return text.visible(label, limit=60).replace("$", r"\$")
+    """Return a label for a plot: visible, short, without matplotlib's mathematics."""
+    shown = text.visible(label)
+    short = shown if len(shown) <= MAX_LABEL else f"{shown[: MAX_LABEL - 1]}…"
+    return short.replace("$", r"\$")
 
 
 def count_text(count: int, profile: str) -> str:

@@ -161,7 +161,7 @@ class StatisticsResult(Shown):
                 axes.stairs(summary.counts, summary.edges, label=label, fill=not label)
         first = summaries[0]
         unit = f" ({first.unit})" if first.unit else ""
-        axes.set_xlabel(plain(first.name + unit))
+        axes.set_xlabel(plain(first.name) + plain(unit))
         axes.set_ylabel("patients")
         if any(s.group for s in summaries):
             axes.legend()
