@@ -71,7 +71,8 @@ def cautions(contract: Contract) -> tuple[str, ...]:
         found.append(f"Network weights leave in the clear: {', '.join(clear)}.")
     if contract.standing:
         found.append("It is a standing contract: one approval answers many queries.")
-    if max(len(contract.outputs), len(contract.participants)) > MAX_LINES:
+    tables = (contract.outputs, contract.participants, contract.columns)
+    if max(map(len, tables)) > MAX_LINES:
         found.append(f"It is too long to show: only {MAX_LINES} lines of each table.")
     return tuple(found)
 
@@ -81,14 +82,15 @@ def contract_text(contract: Contract, status: str = "unknown") -> str:
     lines = [f"Contract {contract.hash()} ({text.visible(status)})", ""]
     lines += [f"! {text.visible(c, MAX_PURPOSE)}" for c in cautions(contract)]
     lines += [_text_pairs(_facts(contract)), "", "Participants"]
-    lines += [text.table(*_participants(contract), max_rows=MAX_LINES, indent="  ")]
+    lines += [_text_table(*_participants(contract))]
     for index, words in enumerate(_steps(contract)):
         lines += ["", f"Step {index}: {words.title}"]
         lines += [f"  {text.visible(words.sentence, MAX_PURPOSE)}"]
         lines += [_text_pairs(words.arguments, indent="    ")]
     lines += ["", "What leaves, and nothing else"]
     outputs = [_output(spec) for spec in contract.outputs]
-    lines += [text.table(_OUTPUT_HEADERS, outputs, max_rows=MAX_LINES, indent="  ")]
+    lines += [_text_table(_OUTPUT_HEADERS, outputs)]
+    lines += ["", "Columns used", _text_table(*_columns(contract))]
     lines += ["", "Protection", _text_pairs(_privacy(contract), indent="  ")]
     lines += ["", "Limits", _text_pairs(_resources(contract), indent="  ")]
     return "\n".join(lines)
@@ -120,9 +122,7 @@ def contract_html(contract: Contract, status: str = "unknown") -> Html:
         html.element("p", html.badge("caution"), " ", html.escape(c, MAX_PURPOSE))
         for c in cautions(contract)
     ]
-    outputs = html.table(
-        _OUTPUT_HEADERS, map(_output, contract.outputs), max_rows=MAX_LINES
-    )
+    outputs = (_OUTPUT_HEADERS, [_output(spec) for spec in contract.outputs])
     steps = [_step(i, words) for i, words in enumerate(_steps(contract))]
     return html.element(
         "div",
@@ -130,13 +130,11 @@ def contract_html(contract: Contract, status: str = "unknown") -> Html:
         *warned,
         _html_pairs(_facts(contract)),
         html.section("Steps", *steps),
-        html.section("What leaves, and nothing else", outputs),
+        html.section("What leaves, and nothing else", _html_table(*outputs)),
         html.section("Protection", _html_pairs(_privacy(contract))),
         html.section("Limits", _html_pairs(_resources(contract))),
-        html.section(
-            "Participants",
-            html.table(*_participants(contract), max_rows=MAX_LINES),
-        ),
+        html.section("Columns used", _html_table(*_columns(contract))),
+        html.section("Participants", _html_table(*_participants(contract))),
     )
 
 
@@ -186,6 +184,27 @@ def _steps(contract: Contract) -> Iterable[PlanWords]:
         yield PlanWords(words.title, words.sentence, words.arguments + extra)
 
 
+def _columns(
+    contract: Contract,
+) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
+    headers = ("column", "kind", "unit", "clipped to", "grid", "levels", "description")
+    rows = [
+        (
+            column.name,
+            column.kind,
+            column.unit,
+            f"{column.lower:g} to {column.upper:g}" if column.kind == "number" else "",
+            f"{column.step:g}, recorded to {column.resolution:g}"
+            if column.kind == "number"
+            else "",
+            ", ".join(column.levels),
+            column.description,
+        )
+        for column in contract.columns
+    ]
+    return headers, rows
+
+
 def _output(spec: OutputSpec) -> tuple[object, ...]:
     size = f"{text.human_bytes(spec.bytes)}, {text.human_count(spec.elements)} numbers"
     often = "once" if spec.times == 1 else f"{spec.times} times"
@@ -211,6 +230,14 @@ def _resources(contract: Contract) -> list[tuple[str, str]]:
         ("Size of a message", text.human_bytes(caps.message_bytes)),
         ("Calls", str(caps.calls)),
     ]
+
+
+def _html_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> Html:
+    return html.table(headers, rows, max_rows=MAX_LINES, limit=MAX_PURPOSE)
+
+
+def _text_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    return text.table(headers, rows, max_rows=MAX_LINES, indent="  ", limit=MAX_PURPOSE)
 
 
 def _html_pairs(pairs: Iterable[tuple[str, str]]) -> Html:

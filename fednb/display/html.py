@@ -171,6 +171,7 @@ def table(
     *,
     caption: str = "",
     max_rows: int = MAX_ROWS,
+    limit: int = MAX_CHARACTERS,
 ) -> Html:
     """Return a table; numbers stand to the right.
 
@@ -184,10 +185,12 @@ def table(
         Shown above the table; empty for none.
     max_rows
         Rows shown; the rest is counted in a last row.
+    limit
+        Characters of a cell shown; what follows is counted.
     """
     every = [tuple(row) for row in rows]
     head = element("tr", *(element("th", h, scope="col") for h in headers))
-    body = [element("tr", *map(_cell, row)) for row in every[:max_rows]]
+    body = [element("tr", *(_cell(c, limit) for c in row)) for row in every[:max_rows]]
     rest = len(every) - len(body)
     if rest > 0:
         more = element(
@@ -198,10 +201,11 @@ def table(
     return element("table", title, element("thead", head), element("tbody", *body))
 
 
-def _cell(value: object) -> Html:
+def _cell(value: object, limit: int) -> Html:
     if isinstance(value, Html) and value.startswith("<td"):
         return value
-    return element("td", value, class_="num" if is_number(value) else "")
+    tone = "num" if is_number(value) else ""
+    return element("td", escape(value, limit), class_=tone)
 
 
 def best_cell(value: object) -> Html:

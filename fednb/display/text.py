@@ -129,6 +129,7 @@ def table(
     *,
     max_rows: int = MAX_ROWS,
     indent: str = "",
+    limit: int = MAX_CHARACTERS,
 ) -> str:
     """Return an aligned table; numbers right, everything else left.
 
@@ -142,10 +143,12 @@ def table(
         Rows shown; the rest is counted in a last line.
     indent
         Put before each line.
+    limit
+        Characters of a cell shown; what follows is counted.
     """
     every = [tuple(row) for row in rows]
     shown = every[:max_rows]
-    grid = [[cell_text(cell) for cell in row] for row in shown]
+    grid = [[cell_text(cell, limit) for cell in row] for row in shown]
     right = [
         bool(shown) and all(is_number(row[j]) for row in shown)
         for j in range(len(headers))

@@ -9,7 +9,6 @@ from fednb.display import html, text
 from fednb.display.hooks import Shown
 from fednb.errors import InputError
 from fednb.results.parts import (
-    ReleaseLine,
     count_text,
     profile_lines,
     releases_html,
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fednb.display.html import Html
+    from fednb.records.service import ReleaseLine
     from fednb.records.tasks import EmbeddingRef
 
 

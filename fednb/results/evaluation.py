@@ -10,7 +10,6 @@ from fednb.display import html, text
 from fednb.display.hooks import Shown
 from fednb.errors import InputError, UnknownNameError
 from fednb.results.parts import (
-    ReleaseLine,
     count_text,
     new_axes,
     plain,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from fednb.display.html import Html
+    from fednb.records.service import ReleaseLine
 
 _HEADERS = ("split", "n", "AUC", "SE", "log-loss", "Brier")
 

@@ -13,7 +13,6 @@ from fednb.display import html, text
 from fednb.display.hooks import Shown
 from fednb.errors import InputError, UnknownNameError
 from fednb.results.parts import (
-    ReleaseLine,
     new_axes,
     plain,
     profile_lines,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fednb.display.html import Html
+    from fednb.records.service import ReleaseLine
     from fednb.survival.concordance import PairCounts
 
     Floats = NDArray[np.float64]

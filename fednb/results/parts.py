@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fednb.display import html, text
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from fednb.display.html import Html
+    from fednb.records.service import ReleaseLine
 
 OPEN_PROFILE: Final = (
     "Open profile: exact values, without rounding or thresholds; for public or "
@@ -27,37 +27,15 @@ THRESHOLDS: Final = {"standard": 10, "rare-disease": 7}
 MAX_LABEL: Final = 28
 """Longest label in a plot."""
 
-_HEADERS: Final = ("site", "round", "output", "kind", "size")
-
-
-@dataclass(frozen=True)
-class ReleaseLine:
-    """One release behind a result's numbers.
-
-    Attributes
-    ----------
-    site
-        Who released it.
-    round
-        Round of the run, from 0.
-    output
-        Name of the contract's output.
-    kind
-        How it is protected, see `fednb.records.contracts.OutputSpec`.
-    bytes
-        Size of the output's data.
-    """
-
-    site: str
-    round: int
-    output: str
-    kind: str
-    bytes: int
+_HEADERS: Final = ("site", "step", "round", "output", "kind", "size")
 
 
 def releases_html(releases: Sequence[ReleaseLine]) -> Html:
     """Return the releases behind a result, folded."""
-    rows = [(r.site, r.round, r.output, r.kind, _size(r)) for r in releases]
+    rows = [
+        (r.site, r.step, r.round, r.name, r.kind, text.human_bytes(r.bytes))
+        for r in releases
+    ]
     return html.details(releases_line(releases), html.table(_HEADERS, rows))
 
 
@@ -65,18 +43,18 @@ def releases_line(releases: Sequence[ReleaseLine]) -> str:
     """Return how many releases there are, of which outputs and what size."""
     if not releases:
         return "no releases"
-    names = ", ".join(sorted({text.visible(r.output) for r in releases}))
+    names = ", ".join(sorted({text.visible(r.name) for r in releases}))
     total = text.human_bytes(sum(r.bytes for r in releases))
     noun = "release" if len(releases) == 1 else "releases"
     return f"{len(releases)} {noun} of {names}, {total} in all"
 
 
 def releases_frame(releases: Sequence[ReleaseLine]) -> pd.DataFrame:
-    """Return the releases as a table: site, round, output, kind, bytes."""
+    """Return the releases as a table: site, step, round, name, kind, bytes."""
     import pandas as pd
 
-    columns = ["site", "round", "output", "kind", "bytes"]
-    rows = [(r.site, r.round, r.output, r.kind, r.bytes) for r in releases]
+    columns = ["site", "step", "round", "name", "kind", "bytes"]
+    rows = [[getattr(release, column) for column in columns] for release in releases]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -117,7 +95,3 @@ def count_text(count: int, profile: str) -> str:
 def profile_lines(profile: str) -> tuple[str, ...]:
     """Return what a result must say about its profile; nothing for the usual ones."""
     return (OPEN_PROFILE,) if profile == "open" else ()
-
-
-def _size(release: ReleaseLine) -> str:
-    return text.human_bytes(release.bytes)

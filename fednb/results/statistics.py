@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from fednb.display import html, text
 from fednb.display.hooks import Shown
 from fednb.errors import UnknownNameError
+from fednb.privacy.summaries import LevelSummary
 from fednb.results.parts import (
-    ReleaseLine,
     count_text,
     new_axes,
     plain,
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from fednb.display.html import Html
+    from fednb.privacy.summaries import Summary
     from fednb.records.datasets import ColumnKind
+    from fednb.records.service import ReleaseLine
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class ColumnSummary:
     quantiles
         Value by probability.
     edges, counts
-        Histogram: k + 1 edges on the owner's grid, k rounded counts.
+        Histogram: k + 1 edges on the owner's grid, and k counts; a site's bins are
+        spread evenly over the grid.
     levels
         Rounded count by label.
     sites
@@ -62,9 +65,27 @@ class ColumnSummary:
     std: float = math.nan
     quantiles: dict[float, float] = field(default_factory=dict)
     edges: tuple[float, ...] = ()
-    counts: tuple[int, ...] = ()
+    counts: tuple[float, ...] = ()
     levels: dict[str, int] = field(default_factory=dict)
     sites: int = 0
+
+    @classmethod
+    def of(cls, summary: Summary) -> Self:
+        """Return what the pooling of `fednb.privacy.summaries` found."""
+        column = summary.column
+        about = (column.name, column.kind, column.unit, summary.group, summary.n)
+        if isinstance(summary, LevelSummary):
+            sites = max(summary.sites.values(), default=0)
+            return cls(*about, levels=summary.counts, sites=sites)
+        return cls(
+            *about,
+            mean=summary.mean,
+            std=summary.std,
+            quantiles=summary.quantiles,
+            edges=summary.edges,
+            counts=summary.counts,
+            sites=summary.sites,
+        )
 
     def proportion(self, level: str) -> float:
         """Return a level's share of `n`, from the rounded counts; NaN if suppressed."""
@@ -210,8 +231,10 @@ class StatisticsResult(Shown):
         if key == "column" and row["unit"]:
             return f"{value} ({row['unit']})"
         if key in {"n", "count"} and isinstance(value, int):
-            return count_text(value, self.profile)
-        return "" if isinstance(value, float) and math.isnan(value) else value
+            return text.Digits(count_text(value, self.profile))
+        if isinstance(value, float):
+            return "" if math.isnan(value) else text.Digits(text.number(value, 2))
+        return value
 
     def _heading(self) -> str:
         noun = "site" if len(self.sites) == 1 else "sites"

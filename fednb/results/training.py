@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from fednb.display import html, text
 from fednb.display.hooks import Shown
 from fednb.errors import RunError
-from fednb.results.parts import ReleaseLine, new_axes, releases_html, releases_line
+from fednb.results.parts import new_axes, releases_html, releases_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fednb.display.html import Html
+    from fednb.records.service import ReleaseLine, RoundLine
     from fednb.records.tasks import ModelRef
 
 Loader = Callable[[], Mapping[str, "NDArray[np.generic]"]]
@@ -49,6 +50,16 @@ class RoundRecord:
     validation_auc: float = math.nan
     seconds: float = 0.0
     bytes: int = 0
+
+    @classmethod
+    def of(cls, line: RoundLine) -> Self:
+        """Return what the coordinator's service recorded of a round.
+
+        Figures other than this record's own are left out.
+        """
+        own = ("train_loss", "validation_loss", "validation_auc")
+        figures = {name: line.metrics[name] for name in own if name in line.metrics}
+        return cls(line.round, **figures, seconds=line.seconds, bytes=line.bytes)
 
 
 @dataclass(frozen=True, repr=False)

@@ -25,6 +25,7 @@ from fednb.records.contracts import (
     Privacy,
     Resources,
 )
+from fednb.records.datasets import Column
 from fednb.records.tasks import (
     AnyPlan,
     CoxPlan,
@@ -99,9 +100,22 @@ def make_contract(word: Words, **changes: object):
         "created": 1_767_000_000,
         "expires": 1_777_000_000,
         "weights": (1.0,),
+        "columns": (
+            Column(
+                word("column"),
+                "number",
+                unit=word("unit"),
+                lower=18.5,
+                upper=90.5,
+                description=word("description"),
+            ),
+            Column(word("column"), "category", levels=(word("level"), word("level"))),
+        ),
+        "standing": False,
         "initial": {"0": word("initial")},
         "parameters": {"0": 33210},
     }
+    assert set(fields) == set(Contract.__struct_fields__)
     return Contract(**{**fields, **changes})
 
 
@@ -129,6 +143,7 @@ def test_the_hash_and_what_the_owner_decides_on_are_shown():
         assert "masked: hidden by the secure sum" in shown
         assert "133 kB, 33.2 k numbers" in shown
         assert "10 times" in shown
+        assert "18.5 to 90.5" in shown
         assert "2026-04-24 03:06 UTC" in shown
         assert "1 h 00 min" in shown
     assert '<span class="badge wait">pending</span>' in contract_html(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from fednb.records.service import ReleaseLine
 from fednb.records.tasks import EmbeddingRef, ModelRef, SplitSpec, TrainingPlan
 from fednb.results.comparison import ComparisonRow, ComparisonTable
 from fednb.results.embedding import EmbeddingResult
 from fednb.results.evaluation import EvaluationResult, SplitScore
-from fednb.results.parts import ReleaseLine
 from fednb.results.statistics import ColumnSummary, StatisticsResult
 from fednb.results.survival import CoxResult, LogisticResult
 from fednb.results.training import RoundRecord, TrainedModel, TrainingResult
@@ -18,7 +18,10 @@ from fednb.survival.logistic import LogisticEstimate
 
 
 def lines(word: str) -> tuple[ReleaseLine, ...]:
-    return (ReleaseLine(word, 0, word, word, 4000), ReleaseLine("b", 1, word, "k", 1))
+    return (
+        ReleaseLine(word, 0, 0, word, word, 4000),
+        ReleaseLine("b", 0, 1, word, "k", 1),
+    )
 
 
 def statistics(word: str = "age", **changes: object) -> StatisticsResult:

@@ -7,6 +7,8 @@ import pytest
 import samples
 
 from fednb.errors import UnknownNameError
+from fednb.privacy.summaries import LevelSummary, NumberSummary
+from fednb.records.datasets import Column
 from fednb.results.statistics import ColumnSummary, StatisticsResult
 
 
@@ -58,6 +60,24 @@ def test_proportions_come_from_rounded_counts():
     column = ColumnSummary("g", "category", n=40, levels={"a": 30, "b": 0})
     assert column.proportion("a") == 0.75
     assert math.isnan(column.proportion("b"))
+
+
+def test_summaries_are_what_the_pooling_found():
+    age = Column("age", "number", unit="years")
+    pooled = NumberSummary(
+        age, "1", 90, 50.0, 100.0, 10.0, {0.5: 49.0}, (0.0, 1.0), (90.0,), 3
+    )
+    found = ColumnSummary.of(pooled)
+    assert (found.name, found.unit, found.group, found.n) == ("age", "years", "1", 90)
+    assert (found.mean, found.std, found.quantiles) == (50.0, 10.0, {0.5: 49.0})
+    assert (found.edges, found.counts, found.sites) == ((0.0, 1.0), (90.0,), 3)
+    idh = Column("idh", "binary")
+    shares = {"0": 0.25, "1": 0.75}
+    found = ColumnSummary.of(
+        LevelSummary(idh, "", 40, {"0": 10, "1": 30}, shares, {"0": 1, "1": 3})
+    )
+    assert (found.levels, found.sites) == ({"0": 10, "1": 30}, 3)
+    assert {level: found.proportion(level) for level in found.levels} == shares
 
 
 def test_a_histogram_keeps_the_owners_grid():

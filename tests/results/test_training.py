@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 import samples
 
 from fednb.errors import RunError
+from fednb.records.service import RoundLine
 from fednb.records.tasks import CoxPlan, EmbeddingPlan, EvaluationPlan
+from fednb.results.training import RoundRecord
 
 
 def test_to_frame_has_a_row_a_round():
@@ -21,6 +24,14 @@ def test_to_frame_has_a_row_a_round():
         "bytes",
     ]
     assert frame.loc[2, "train_loss"] == 0.5
+
+
+def test_a_round_is_what_the_service_recorded():
+    metrics = {"train_loss": 0.5, "validation_auc": 0.9, "gradient_norm": 3.0}
+    record = RoundRecord.of(RoundLine(7, metrics, 1.5, 400))
+    assert (record.round, record.train_loss, record.validation_auc) == (7, 0.5, 0.9)
+    assert (record.seconds, record.bytes) == (1.5, 400)
+    assert math.isnan(record.validation_loss)
 
 
 def test_curves_are_drawn_with_the_auc_on_a_second_axis():
