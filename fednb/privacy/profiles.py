@@ -92,8 +92,7 @@ def profile_named(name: str) -> Profile:
         There is none of that name.
     """
     if name not in PROFILES:
-        kind = "disclosure profile"
-        raise UnknownNameError(kind, name, PROFILES)
+        raise UnknownNameError("disclosure profile", name, PROFILES)
     return PROFILES[name]
 
 

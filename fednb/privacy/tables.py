@@ -127,7 +127,8 @@ class StatisticsLayout:
     levels
         Labels of `by`, in order; empty without it.
     bins
-        Upper bound on histogram bins.
+        Upper bound on the bins of the pooled histogram, as shown. A site's own bins do
+        not depend on it.
     quantiles
         Probabilities to interpolate in the pooled histogram.
 
@@ -175,8 +176,7 @@ class StatisticsLayout:
         declared = {column.name: column for column in columns}
         for name in (*plan.columns, *((plan.by,) if plan.by else ())):
             if name not in declared:
-                kind = "column"
-                raise UnknownNameError(kind, name, declared)
+                raise UnknownNameError("column", name, declared)
         by = declared[plan.by] if plan.by else None
         return cls(
             tuple(declared[name] for name in plan.columns),
@@ -240,12 +240,13 @@ class StatisticsLayout:
 def _check_column(column: Column) -> None:
     """Refuse a column that has no cells or too many."""
     if column.kind == "number":
-        fits = column.upper > column.lower and column.step > 0
+        fits = column.upper > column.lower and min(column.step, column.resolution) > 0
         if fits and (column.upper - column.lower) / column.step <= MAX_GRID:
             return
         message = (
-            f"Column {column.name!r} needs lower < upper and a step that makes at most "
-            f"{MAX_GRID} cells; got {column.lower}, {column.upper}, {column.step}."
+            f"Column {column.name!r} needs lower < upper, a resolution > 0 and a step "
+            f"that makes at most {MAX_GRID} cells; got {column.lower}, {column.upper}, "
+            f"{column.resolution} and {column.step}."
         )
         raise InputError(message)
     levels = levels_of(column)

@@ -65,8 +65,7 @@ def describe(
     columns = {}
     for name in layout.columns:
         if name not in declared:
-            kind = "column"
-            raise UnknownNameError(kind, name, declared)
+            raise UnknownNameError("column", name, declared)
         columns[name] = shown(_present(table, declared[name]))
     having = _having(manifest)
     modalities = {name: shown(having[name]) for name in layout.modalities}

@@ -65,7 +65,7 @@ def statistics(
     decisions.extend(found)
     cells: dict[Key, Cell] = {}
     for column in layout.columns:
-        by_group = _cells(table, column, groups, (profile, layout.bins))
+        by_group = _cells(table, column, groups, profile)
         for group in layout.groups():
             cell, found = by_group.get(group, (None, ()))
             decisions.extend(found)
@@ -93,14 +93,14 @@ def _shape(column: Column) -> Column:
 
 
 def _cells(
-    table: Table, column: Column, groups: Groups, limits: tuple[Profile, int]
+    table: Table, column: Column, groups: Groups, profile: Profile
 ) -> dict[str, Found]:
     """Return the cell of a column in each group."""
     if column.kind == "number":
         values = numbers(table, column)
-        return {g: _number_cell(column, values[r], *limits) for g, r in groups.items()}
+        return {g: _number_cell(column, values[r], profile) for g, r in groups.items()}
     found = codes(table, column, levels_of(column))
-    return {g: _level_cell(column, found[r], limits[0]) for g, r in groups.items()}
+    return {g: _level_cell(column, found[r], profile) for g, r in groups.items()}
 
 
 def _groups(
@@ -122,13 +122,15 @@ def _groups(
 
 
 def _number_cell(
-    column: Column, values: NDArray[np.float64], profile: Profile, bins: int
+    column: Column, values: NDArray[np.float64], profile: Profile
 ) -> Found:
     """Return the cell of a number in one group, or none, and why."""
     present = values[~np.isnan(values)].clip(column.lower, column.upper)
     mean = safe_mean(present, column.resolution, profile)
     variance = safe_variance(present, column.resolution, profile)
-    shape = safe_histogram(present, column.grid(), profile, bins)
+    # the layout's bins are for showing: histograms of one cohort with 20, 19, 18 ...
+    # bins would together tell more than any of them
+    shape = safe_histogram(present, column.grid(), profile)
     decisions = (*mean.decisions, *variance.decisions, *shape.decisions)
     if mean.value is None or variance.value is None or shape.value is None:
         return None, decisions

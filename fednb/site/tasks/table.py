@@ -63,7 +63,8 @@ def load_table(path: str | Path, columns: Iterable[Column] = ()) -> Table:
         problem = f"the table {file.name} cannot be read: {error.strerror}"
         raise DatasetError([problem]) from error
     kinds = tuple(sorted((column.name, column.kind) for column in columns))
-    return dict(_read(file, stat.st_mtime_ns, stat.st_size, kinds))
+    version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    return dict(_read(file, version, kinds))
 
 
 def table_of(job: Job) -> Table:
@@ -123,22 +124,21 @@ def codes(
 
 def _column(table: Mapping[str, Values], name: str) -> Values:
     if name not in table:
-        kind = "column"
-        raise UnknownNameError(kind, name, table)
+        raise UnknownNameError("column", name, table)
     return table[name]
 
 
 @lru_cache(maxsize=8)
 def _read(
-    file: Path, mtime_ns: int, size: int, kinds: tuple[tuple[str, str], ...]
+    file: Path, version: tuple[int, int, int], kinds: tuple[tuple[str, str], ...]
 ) -> Table:
-    """Read and parse; time and size are there to name a version of the file."""
-    del mtime_ns, size
+    """Read and parse; `version` is there to tell a changed file from a kept one."""
+    del version
     header, rows = _rows(file)
-    texts = dict(zip(header, zip(*rows, strict=True), strict=True))
-    if PATIENT not in texts:
+    if not rows or PATIENT not in header:
         problem = f"the table {file.name} has no rows or no column {PATIENT!r}"
         raise DatasetError([problem])
+    texts = dict(zip(header, zip(*rows, strict=True), strict=True))
     declared = dict(kinds)
     table: Table = {}
     for name, column in texts.items():
@@ -176,7 +176,7 @@ def _patients(ids: NDArray[np.str_]) -> NDArray[np.str_]:
     """Refuse a patient without an id or with two rows: a row is a patient (rule 1)."""
     distinct, counts = np.unique(ids, return_counts=True)
     problems = [
-        f"patient {name!r} has {count} rows; keep one"
+        f"patient '{name}' has {count} rows; keep one"
         for name, count in zip(distinct[counts > 1], counts[counts > 1], strict=True)
     ]
     if "" in distinct:

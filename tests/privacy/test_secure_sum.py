@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import dataclasses
+
+import msgspec
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2
+
+from fednb.errors import InputError, IntegrityError, RunError
+from fednb.privacy.agreement import shared_secret
+from fednb.privacy.secure_sum import MaskContext, mask, totals, unmask_sum, updates
+
+
+def masked_all(parties, values, ring, context):
+    return {
+        site: mask(ring.encode(values[site]), site, parties.keys[site], context)
+        for site in parties.sites
+    }
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    count=st.integers(3, 20),
+    size=st.integers(1, 50),
+    seed=st.integers(0, 2**31),
+    small=st.booleans(),
+)
+def test_sum_is_the_plain_sum_within_the_step(party, count, size, seed, small):
+    parties = party(count)
+    ring = updates(count) if small else totals(count)
+    scale = ring.limit / count / 6
+    rng = np.random.default_rng(seed)
+    values = {s: rng.uniform(-scale, scale, size) for s in parties.sites}
+    vectors = masked_all(parties, values, ring, parties.context())
+    total = ring.decode(unmask_sum(vectors, parties.sites))
+    plain = np.sum(list(values.values()), axis=0)
+    # beyond 2^53 steps a float64 itself is coarser than the step
+    assert np.abs(total - plain).max() <= count * ring.step / 2 + 1e-14 * scale * count
+
+
+@pytest.mark.parametrize("size", [0, 65_535, 65_536, 65_537, 200_000])
+def test_chunks_of_the_keystream_join(party, size):
+    parties = party(3)
+    ring = updates(3)
+    values = {s: np.full(size, i + 0.5) for i, s in enumerate(parties.sites)}
+    vectors = masked_all(parties, values, ring, parties.context())
+    total = ring.decode(unmask_sum(vectors, parties.sites))
+    assert np.array_equal(total, np.full(size, 4.5))
+
+
+@pytest.mark.parametrize("ring", [updates(3), totals(3)])
+def test_a_masked_vector_looks_uniform(party, ring):
+    parties = party(3)
+    site = parties.sites[1]
+    encoded = ring.encode(np.zeros(100_000))
+    masked = mask(encoded, site, parties.keys[site], parties.context())
+    counts = np.bincount(masked.view(np.uint8), minlength=256)
+    expected = counts.sum() / 256
+    statistic = ((counts - expected) ** 2 / expected).sum()
+    assert chi2.ppf(0.0005, 255) < statistic < chi2.ppf(0.9995, 255)
+    # and no element repeats as zeros would
+    assert np.unique(masked).size > 99_000
+
+
+def test_two_of_three_vectors_stay_hidden(party):
+    parties = party(3)
+    ring = updates(3)
+    values = dict.fromkeys(parties.sites, np.zeros(10_000))
+    vectors = masked_all(parties, values, ring, parties.context())
+    first, second, _ = parties.sites
+    partial = ring.decode(vectors[first] + vectors[second])
+    assert np.abs(partial).mean() > ring.limit / 3
+
+
+def test_masks_differ_for_everything_they_are_bound_to(party):
+    parties = party(4)
+    site = parties.sites[0]
+    base = parties.context()
+    other_key = msgspec.structs.replace(
+        base.participants[3], agreement_key=base.participants[3].agreement_key[::-1]
+    )
+    contexts = {
+        "base": base,
+        "contract": parties.context(contract="d" * 64),
+        "step": parties.context(step=1),
+        "run": parties.context(run="r2"),
+        "round": parties.context(round=3),
+        "attempt": parties.context(attempt=1),
+        "output": parties.context(output="metrics"),
+        "set": dataclasses.replace(base, participants=base.participants[:3]),
+        "keys": dataclasses.replace(
+            base, participants=(*base.participants[:3], other_key)
+        ),
+    }
+    pair = (site, parties.sites[1])
+    secret = shared_secret(parties.keys[site], base.participants[1].agreement_key)
+    keys = {name: c.key(secret, pair, 32) for name, c in contexts.items()}
+    keys["bits"] = base.key(secret, pair, 64)
+    keys["pair"] = base.key(secret, (site, parties.sites[2]), 32)
+    assert len(set(keys.values())) == len(keys)
+    masked = {
+        name: mask(np.zeros(64, np.uint32), site, parties.keys[site], c).tobytes()
+        for name, c in contexts.items()
+    }
+    assert len(set(masked.values())) == len(masked)
+
+
+def test_masks_are_a_function_of_the_context_only(party):
+    parties = party(3)
+    context = parties.context()
+    shuffled = MaskContext(context.place, "update", context.participants[::-1])
+    again = [
+        mask(np.zeros(9, np.uint32), "site-00", parties.keys["site-00"], c)
+        for c in (context, shuffled)
+    ]
+    assert np.array_equal(*again)
+
+
+def test_masking_is_in_place(party):
+    parties = party(3)
+    encoded = np.zeros(5, np.uint64)
+    masked = mask(encoded, "site-02", parties.keys["site-02"], parties.context())
+    assert masked is encoded
+    assert encoded.any()
+
+
+def test_another_attempt_does_not_cancel(party):
+    parties = party(3)
+    ring = updates(3)
+    zeros = dict.fromkeys(parties.sites, np.zeros(1000))
+    vectors = masked_all(parties, zeros, ring, parties.context())
+    replayed = masked_all(parties, zeros, ring, parties.context(attempt=1))
+    mixed = vectors | {"site-00": replayed["site-00"]}
+    assert np.abs(ring.decode(unmask_sum(mixed, parties.sites))).mean() > 1
+
+
+def test_a_missing_a_foreign_and_a_misshapen_vector_name_their_site(party):
+    parties = party(3)
+    ring = updates(3)
+    zeros = dict.fromkeys(parties.sites, np.zeros(4))
+    vectors = masked_all(parties, zeros, ring, parties.context())
+    two = {s: v for s, v in vectors.items() if s != "site-01"}
+    with pytest.raises(RunError, match="lacks site-01's vector") as info:
+        unmask_sum(two, parties.sites)
+    assert (info.value.site, info.value.refusal) == ("site-01", "unreachable")
+    with pytest.raises(RunError, match="mallory sent a vector") as info:
+        unmask_sum(vectors | {"mallory": vectors["site-00"]}, parties.sites)
+    assert info.value.site == "mallory"
+    for bad in (np.zeros(5, np.uint32), np.zeros(4, np.uint64), np.zeros(4)):
+        with pytest.raises(RunError, match="site-02's vector has shape") as info:
+            unmask_sum(vectors | {"site-02": bad}, parties.sites)
+        assert info.value.site == "site-02"
+    with pytest.raises(RunError, match="type float64"):
+        unmask_sum(dict.fromkeys(parties.sites, np.zeros(4)), parties.sites)
+
+
+def test_wrong_keys_and_strangers_are_refused(party):
+    parties = party(3)
+    context = parties.context()
+    with pytest.raises(IntegrityError, match="is not the one in the contract"):
+        mask(np.zeros(3, np.uint32), "site-00", parties.keys["site-01"], context)
+    with pytest.raises(InputError, match="'mallory' does not take part"):
+        mask(np.zeros(3, np.uint32), "mallory", parties.keys["site-01"], context)
+    for bad in (np.zeros(3), np.zeros(6, np.uint32)[::2]):
+        with pytest.raises(InputError, match="contiguous, writable"):
+            mask(bad, "site-00", parties.keys["site-00"], context)
+
+
+def test_fewer_than_three_sites_and_doubled_keys_are_refused(party):
+    parties = party(3)
+    context = parties.context()
+    with pytest.raises(InputError, match="at least 3 sites"):
+        dataclasses.replace(context, participants=context.participants[:2])
+    doubled = msgspec.structs.replace(context.participants[0], site="site-99")
+    with pytest.raises(InputError, match="share a name or an agreement key"):
+        dataclasses.replace(context, participants=(*context.participants, doubled))
+
+
+@pytest.mark.parametrize("key", ["zz", "00" * 31, "00" * 32, "01" + "00" * 31])
+def test_malformed_and_low_order_keys_are_refused(key):
+    with pytest.raises(IntegrityError):
+        shared_secret(X25519PrivateKey.generate(), key)
