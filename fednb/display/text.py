@@ -191,10 +191,10 @@ def cell_text(value: object, limit: int = MAX_CHARACTERS) -> str:
 
 
 def is_number(value: object) -> bool:
-    """Return whether a cell is set to the right; missing values count as numbers."""
-    return value is None or (
-        isinstance(value, int | float | Digits) and not isinstance(value, bool)
-    )
+    """Return whether a cell is set to the right, as missing and blank ones are."""
+    if isinstance(value, bool) or value is None:
+        return value is None
+    return isinstance(value, int | float | Digits) or value == ""
 
 
 def _width(text: str) -> int:

@@ -177,7 +177,7 @@ class EvaluationResult(Shown):
         )
         axes.axvline(0.5, linestyle="--", color="grey", linewidth=1)
         axes.set_yticks(places, [plain(s.split) for s in self.splits])
-        axes.set_ylim(-0.5, len(self.splits) - 0.5)
+        axes.set_ylim(len(self.splits) - 0.5, -0.5)  # the first on top
         axes.set_xlabel("AUC (95 % CI)")
         return axes
 
@@ -185,7 +185,7 @@ class EvaluationResult(Shown):
         return [
             (
                 s.split,
-                count_text(s.n, self.profile),
+                text.Digits(count_text(s.n, self.profile)),
                 s.auc,
                 s.auc_se,
                 s.log_loss,

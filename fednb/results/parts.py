@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fednb.display import html, text
+from fednb.privacy.profiles import PROFILES, STANDARD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
     from matplotlib.axes import Axes
 
     from fednb.display.html import Html
@@ -21,9 +21,6 @@ OPEN_PROFILE: Final = (
 )
 """What a result of the open profile says about itself."""
 
-THRESHOLDS: Final = {"standard": 10, "rare-disease": 7}
-"""Smallest count shown, by profile; the open profile has none."""
-
 MAX_LABEL: Final = 28
 """Longest label in a plot."""
 
@@ -33,7 +30,14 @@ _HEADERS: Final = ("site", "step", "round", "output", "kind", "size")
 def releases_html(releases: Sequence[ReleaseLine]) -> Html:
     """Return the releases behind a result, folded."""
     rows = [
-        (r.site, r.step, r.round, r.name, r.kind, text.human_bytes(r.bytes))
+        (
+            r.site,
+            r.step,
+            r.round,
+            r.name,
+            r.kind,
+            text.Digits(text.human_bytes(r.bytes)),
+        )
         for r in releases
     ]
     return html.details(releases_line(releases), html.table(_HEADERS, rows))
@@ -47,15 +51,6 @@ def releases_line(releases: Sequence[ReleaseLine]) -> str:
     total = text.human_bytes(sum(r.bytes for r in releases))
     noun = "release" if len(releases) == 1 else "releases"
     return f"{len(releases)} {noun} of {names}, {total} in all"
-
-
-def releases_frame(releases: Sequence[ReleaseLine]) -> pd.DataFrame:
-    """Return the releases as a table: site, step, round, name, kind, bytes."""
-    import pandas as pd
-
-    columns = ["site", "step", "round", "name", "kind", "bytes"]
-    rows = [[getattr(release, column) for column in columns] for release in releases]
-    return pd.DataFrame(rows, columns=columns)
 
 
 def new_axes(ax: Axes | None, lines: int = 0) -> Axes:
@@ -88,8 +83,8 @@ def count_text(count: int, profile: str) -> str:
 
     Zero and small look the same (disclosure rule 3).
     """
-    threshold = THRESHOLDS.get(profile)
-    return f"<{threshold}" if count == 0 and threshold else str(count)
+    rules = PROFILES.get(profile, STANDARD)
+    return str(count) if count or rules.exact else f"<{rules.threshold}"
 
 
 def profile_lines(profile: str) -> tuple[str, ...]:

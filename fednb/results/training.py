@@ -190,7 +190,15 @@ class TrainingResult(Shown):
             right.set_ylabel("AUC")
         axes.set_xlabel("round")
         axes.set_ylabel("loss")
-        axes.legend(handles=lines)
+        axes.locator_params(axis="x", integer=True)
+        axes.legend(
+            handles=lines,
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=3,
+            fontsize="small",
+            frameon=False,
+        )
         return axes
 
     def _facts(self) -> list[tuple[str, object]]:
@@ -221,8 +229,8 @@ class TrainingResult(Shown):
                 r.train_loss,
                 r.validation_loss,
                 r.validation_auc,
-                text.human_seconds(r.seconds),
-                text.human_bytes(r.bytes),
+                text.Digits(text.human_seconds(r.seconds)),
+                text.Digits(text.human_bytes(r.bytes)),
             )
             for r in self.rounds
         ]
