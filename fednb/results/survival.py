@@ -139,9 +139,20 @@ class CoxResult(HeadResult):
             attributes. What needs rows or a baseline hazard is missing: these stay at
             the sites.
         """
-        from fednb.results.bridge import to_lifelines
+        from lifelines import CoxPHFitter
+        from lifelines.fitters.coxph_fitter import SemiParametricPHFitter
 
-        return to_lifelines(self)
+        given = {
+            "penalizer": self.penalizer,
+            "strata": self.strata or None,
+            "alpha": 1 - self.level,
+        }
+        model = SemiParametricPHFitter(**given)
+        vars(model).update(_lifelines_attributes(self))
+        columns = {"duration_col": self.duration, "event_col": self.event}
+        fitter = CoxPHFitter(**given)
+        vars(fitter).update({**columns, "_model": model})
+        return fitter
 
     # typing.override came with Python 3.12
     def _facts(  # type: ignore[explicit-override]
@@ -260,3 +271,46 @@ def _index(result: HeadResult) -> float:
     if result.pairs is None or not result.pairs.comparable:
         return math.nan
     return result.pairs.index
+
+
+def _lifelines_attributes(result: CoxResult) -> dict[str, Any]:
+    """Return what ``SemiParametricPHFitter.fit`` would have set.
+
+    lifelines fits from rows and has no constructor from estimates. No value here stands
+    for a patient: the two weighted rows carry the numbers of events and of censored.
+    """
+    import pandas as pd
+    from lifelines.utils import CensoringType, CovariateParameterMappings
+
+    fit = result.estimate
+    names = list(fit.names)
+    columns = pd.DataFrame(columns=names)
+    means = pd.Series(fit.center, index=names)
+    return {
+        "duration_col": result.duration,
+        "event_col": result.event,
+        "weights_col": None,
+        "entry_col": None,
+        "cluster_col": None,
+        "entries": None,
+        "formula": None,
+        "robust": False,
+        "regressors": CovariateParameterMappings(
+            {"beta_": None}, columns, force_no_intercept=True
+        ),
+        "params_": result.params_,
+        "variance_matrix_": result.variance_matrix_,
+        "standard_errors_": result.standard_errors_,
+        "confidence_intervals_": result.confidence_intervals_,
+        "log_likelihood_": result.log_likelihood_,
+        "event_observed": pd.Series([1, 0]),
+        "weights": pd.Series([float(fit.events), float(fit.n - fit.events)]),
+        "_n_examples": fit.n,
+        "_norm_mean": means,
+        "_central_values": means.to_frame().T,
+        "_ll_null_": fit.log_likelihood_null,
+        "_concordance_index_": result.concordance_index_,
+        "_censoring_type": CensoringType.RIGHT,
+        "_time_fit_was_called": "at the sites, by fednb",
+        "timeline": np.empty(0),
+    }

@@ -83,7 +83,7 @@ def test_importing_results_loads_nothing_heavy():
         "import sys, fednb.results.statistics, fednb.results.training\n"
         "import fednb.results.evaluation, fednb.results.embedding\n"
         "import fednb.results.survival, fednb.results.comparison\n"
-        "import fednb.results.report, fednb.results.bridge\n"
+        "import fednb.results.report\n"
         "heavy = {'pandas', 'matplotlib', 'lifelines', 'torch', 'scipy', 'IPython'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
