@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import msgspec
 import numpy as np
 
+from fednb.errors import InputError
 from fednb.records.tasks import StrategySpec
 
 if TYPE_CHECKING:
@@ -155,6 +156,19 @@ class Strategy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         values: dict[str, Any] = msgspec.to_builtins(self)
         params = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
         return StrategySpec(self.name, params)
+
+    def check(self, optimiser: str) -> None:
+        """Refuse a local optimiser that the strategy's mathematics does not allow.
+
+        Raises
+        ------
+        InputError
+            It is none of `optimisers`.
+        """
+        if optimiser not in self.optimisers:
+            allowed = " or ".join(self.optimisers)
+            message = f"Strategy {self.name!r} needs {allowed}; got {optimiser!r}."
+            raise InputError(message)
 
     def vectors(self, parameters: int) -> dict[str, int]:
         """Return name and number of elements of the vectors a site sends a round."""

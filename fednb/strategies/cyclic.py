@@ -38,8 +38,8 @@ class CyclicWeightTransfer(Strategy, frozen=True):
     seed
         Of the shuffle.
     iterations
-        Batches a visit, the same at every site; 0: the plan's local epochs, which
-        are proportional to n_k by themselves.
+        Batches in place of a local epoch, the same number at every site; 0: whole
+        epochs, which are proportional to n_k by themselves.
     plti
         Make `iterations` proportional to n_k, the mean over sites staying the same.
     clr

@@ -1,0 +1,165 @@
+"""Evaluates a network: sums over a split's patients, and counts of pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import torch
+
+from fednb.errors import DatasetError, InputError
+from fednb.models.build import build
+from fednb.models.weights import load_flat
+from fednb.records.arrays import pack, unpack
+from fednb.records.base import canonical
+from fednb.records.tasks import EvaluationPlan, ModelSpec
+from fednb.site.tasks.job import JobResult
+from fednb.site.tasks.patients import patients_of
+from fednb.site.tasks.runtime import prepare
+from fednb.survival.concordance import auc_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from fednb.models.build import ImageNetwork
+    from fednb.records.tasks import TrainingPlan
+    from fednb.site.tasks.job import Job
+    from fednb.site.tasks.patients import Patients
+    from fednb.site.tasks.runtime import Runtime
+
+    Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A plan's network with the job's weights, its patients, and where it runs."""
+
+    model: ImageNetwork
+    patients: Patients
+    runtime: Runtime
+
+
+def set_up(job: Job, plan: TrainingPlan) -> Setting:
+    """Return a plan's network, holding ``job.arrays["weights"]``, and its patients.
+
+    Raises
+    ------
+    InputError
+        The job brings no weights, or weights of another network.
+    """
+    if "weights" not in job.arrays:
+        message = f"The call has no weights; it has {sorted(job.arrays) or 'nothing'}."
+        raise InputError(message)
+    runtime = prepare(
+        plan.device, amp=plan.amp, threads=plan.threads, gpu_gib=job.gpu_gib
+    )
+    channels = len(plan.modalities or job.manifest.modalities)
+    covariates = len(plan.covariates)
+    model = _network(canonical(plan.network), channels, covariates, runtime.device)
+    load_flat(model, unpack(job.arrays["weights"]).astype(np.float32, copy=False))
+    return Setting(model, patients_of(job, plan, runtime.device), runtime)
+
+
+@lru_cache(maxsize=1)
+def _network(
+    spec: bytes, channels: int, covariates: int, device: torch.device
+) -> ImageNetwork:
+    """Return a network that stays warm between calls; its weights are overwritten."""
+    network = msgspec.json.decode(spec, type=ModelSpec)
+    return build(network, channels, covariates, seed=0).to(device)
+
+
+def predict(
+    setting: Setting,
+    rows: NDArray[np.int64],
+    size: int,
+    advance: Callable[[int], None],
+) -> tuple[Floats, Floats]:
+    """Return bottleneck units (n, width) and logits (n,), in the order of `rows`.
+
+    Parameters
+    ----------
+    setting
+        Network and patients.
+    rows
+        Patients.
+    size
+        Patients a batch.
+    advance
+        Called with the number of patients done so far.
+    """
+    units = np.zeros((len(rows), setting.model.width), dtype=np.float32)
+    logits = np.zeros(len(rows), dtype=np.float32)
+    setting.model.eval()
+    with torch.no_grad():
+        for start in range(0, len(rows), size):
+            part = slice(start, start + size)
+            batch = setting.patients.batch(rows[part])
+            with setting.runtime.precision():
+                inner = setting.model.embed(batch.images)
+                outer = setting.model.decide(inner, batch.covariates)
+            units[part] = inner.float().cpu().numpy()
+            logits[part] = outer.float().cpu().numpy()[:, 0]
+            advance(min(start + size, len(rows)))
+    return units, logits
+
+
+def log_losses(labels: NDArray[np.float64], logits: Floats) -> NDArray[np.float64]:
+    """Return -log p(label) a patient, stable for large logits, shape (n,)."""
+    z = logits.astype(np.float64)
+    losses: NDArray[np.float64] = np.logaddexp(0.0, z) - labels * z
+    return losses
+
+
+def evaluate(job: Job, progress: Callable[[int, int], None]) -> JobResult:
+    """Evaluate a trained network on a split.
+
+    Returns
+    -------
+    result
+        ``"metrics"``, float64: [n, sum of log-loss, sum of Brier scores, concordant
+        pairs, tied pairs, pairs, positives].
+
+    Raises
+    ------
+    InputError
+        The job's plan is not an `EvaluationPlan`.
+    DatasetError
+        No patient of the split has a label.
+    """
+    plan = job.plan
+    if not isinstance(plan, EvaluationPlan):
+        message = f"evaluate runs an EvaluationPlan; got {type(plan).__name__}."
+        raise InputError(message)
+    training = plan.model.training
+    setting = set_up(job, training)
+    every = range(len(setting.patients))
+    rows = setting.patients.labelled(
+        every if plan.split == "all" else job.split.get(plan.split, ())
+    )
+    if not rows.size:
+        problem = f"no patient of split {plan.split!r} has a label {training.target!r}"
+        raise DatasetError([problem])
+    total = len(rows)
+    _, logits = predict(
+        setting, rows, training.batch_size, lambda done: progress(done, total)
+    )
+    labels = setting.patients.labels[rows]
+    pairs = auc_counts(labels, logits)
+    brier = (1 / (1 + np.exp(-logits.astype(np.float64))) - labels) ** 2
+    metrics = [
+        total,
+        log_losses(labels, logits).sum(),
+        brier.sum(),
+        pairs.concordant,
+        pairs.tied,
+        pairs.comparable,
+        labels.sum(),
+    ]
+    vector = pack(np.array(metrics, dtype=np.float64))
+    return JobResult(job.id, {"metrics": vector}, patients=total)

@@ -1,0 +1,243 @@
+"""Trains a network for one round, with the site half of the plan's strategy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from fednb.errors import DatasetError, InputError, RunError
+from fednb.models.build import build
+from fednb.models.optimise import optimiser
+from fednb.models.weights import flatten, split_flat, state_of
+from fednb.records.arrays import pack, pack_all, unpack_all
+from fednb.records.base import canonical, sha256_hex
+from fednb.records.tasks import TrainingPlan
+from fednb.site.tasks.evaluate import Setting, log_losses, predict, set_up
+from fednb.site.tasks.job import JobResult
+from fednb.site.tasks.runtime import generator, seed_torch
+from fednb.strategies.base import LocalRound
+from fednb.strategies.registry import resolve
+from fednb.survival.concordance import auc_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from fednb.site.tasks.job import InitialiseJob, Job
+    from fednb.site.tasks.patients import Batch, Patients
+
+
+def initialise(job: InitialiseJob) -> JobResult:
+    """Return seeded initial weights as ``"weights"``, flat float32.
+
+    Raises
+    ------
+    InputError
+        The network cannot be built as the job names it.
+    """
+    network = build(job.network, job.channels, job.covariates, job.seed)
+    return JobResult(job.id, {"weights": pack(flatten(state_of(network)))})
+
+
+def train(job: Job, progress: Callable[[int, int], None]) -> JobResult:
+    """Train for one round and return what the strategy sends.
+
+    The incoming weights are validated first where `validate_every` says so.
+
+    Parameters
+    ----------
+    job
+        With ``"weights"`` and whatever else the strategy broadcasts in its arrays.
+    progress
+        Called with the number of batches done, and of all.
+
+    Returns
+    -------
+    result
+        The vectors that the strategy names, float32, and ``"metrics"``, float64:
+        [training patients, their number times the mean training loss, validation
+        patients, sum of their log-loss, concordant pairs, tied pairs, pairs]; the last
+        five are 0 in a round without validation.
+
+    Raises
+    ------
+    InputError
+        The plan names something unknown, or the weights are another network's.
+    DatasetError
+        No training patient has a label.
+    RunError
+        The weights are not finite after training.
+    """
+    plan = job.plan
+    if not isinstance(plan, TrainingPlan):
+        message = f"train runs a TrainingPlan; got {type(plan).__name__}."
+        raise InputError(message)
+    strategy = resolve(plan.strategy)
+    strategy.check(plan.optimiser)
+    setting = set_up(job, plan)
+    rows = setting.patients.labelled(job.split.get("train", ()))
+    if not rows.size:
+        raise DatasetError([f"no training patient has a label {plan.target!r}"])
+    validation, validated = _validate(job, plan, setting)
+    seed_torch(plan.seed, job.site, job.round, "torch")
+    loss = _Loss(setting)
+    work = _local_round(job, plan, setting, rows, loss, progress)
+    vectors = strategy.local(work)
+    for name, values in vectors.items():
+        if not np.isfinite(values).all():
+            message = (
+                f"The {name} of round {job.round} is not finite. Use a lower "
+                "learning rate."
+            )
+            raise RunError(message, site=job.site)
+    metrics = [len(rows), len(rows) * loss.mean(), *validation]
+    packed = pack_all(vectors) | {"metrics": pack(np.array(metrics, dtype=np.float64))}
+    return JobResult(job.id, packed, patients=len(rows) + validated)
+
+
+def learning_rate(plan: TrainingPlan, round_: int, rounds: int) -> float:
+    """Return the learning rate of a round; cosine falls from the plan's to near 0."""
+    if plan.schedule == "constant":
+        return plan.learning_rate
+    return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * round_ / rounds))
+
+
+@dataclass
+class _Loss:
+    """Binary cross-entropy of a batch; keeps count for the metrics."""
+
+    setting: Setting
+    total: Any = 0.0
+    seen: int = 0
+
+    def __call__(
+        self, batch: Batch, class_weights: tuple[float, float] | None = None, /
+    ) -> Tensor:
+        with self.setting.runtime.precision():
+            logits = self.setting.model(batch.images, batch.covariates)
+        weight = None
+        if class_weights is not None:
+            zero, one = class_weights
+            weight = zero + (one - zero) * batch.labels
+        loss = binary_cross_entropy_with_logits(
+            logits[:, 0].float(), batch.labels, weight=weight
+        )
+        # Summed on the device: reading it every batch would wait for a GPU.
+        self.total = self.total + loss.detach() * len(batch.labels)
+        self.seen += len(batch.labels)
+        return loss
+
+    def mean(self) -> float:
+        """Return the mean loss a patient over all that were seen."""
+        return float(self.total) / max(self.seen, 1)
+
+
+@dataclass
+class _Batches:
+    """Training patients in random order; draws only from generators of its own."""
+
+    patients: Patients
+    rows: NDArray[np.int64]
+    size: int
+    epochs: int
+    order: np.random.Generator
+    augment: np.random.Generator
+    progress: Callable[[int, int], None]
+    done: int = field(default=0)
+
+    def __call__(
+        self, *, balanced: bool = False, iterations: int = 0
+    ) -> Iterator[Batch]:
+        count = iterations or math.ceil(len(self.rows) / self.size)
+        drawn = self._balanced() if balanced else self._shuffled()
+        for _ in range(count):
+            yield self.patients.batch(next(drawn), self.augment)
+            self.done += 1
+            self.progress(self.done, count * self.epochs)
+
+    def _shuffled(self) -> Iterator[NDArray[np.int64]]:
+        """Yield batches of one permutation after the other."""
+        while True:
+            shuffled = self.order.permutation(self.rows)
+            for start in range(0, len(shuffled), self.size):
+                yield shuffled[start : start + self.size]
+
+    def _balanced(self) -> Iterator[NDArray[np.int64]]:
+        """Yield batches with P(i) ~ 1/n of i's label, with replacement."""
+        labels = self.patients.labels[self.rows].astype(np.int64)
+        weights = 1.0 / np.bincount(labels, minlength=2)[labels]
+        size = min(self.size, len(self.rows))
+        while True:
+            yield self.order.choice(self.rows, size, p=weights / weights.sum())
+
+
+def _local_round(
+    job: Job,
+    plan: TrainingPlan,
+    setting: Setting,
+    rows: NDArray[np.int64],
+    loss: _Loss,
+    progress: Callable[[int, int], None],
+) -> LocalRound:
+    """Return what the strategy's site half works with."""
+    model = setting.model
+    rate = learning_rate(plan, job.round, job.rounds)
+    scope = (plan.seed, job.site, job.round)
+    descent = optimiser(plan.optimiser, model.parameters(), rate, plan.weight_decay)
+    positives = int(setting.patients.labels[rows].sum())
+    return LocalRound(
+        model=model,
+        loss=loss,
+        optimiser=descent,
+        batches=_Batches(
+            setting.patients,
+            rows,
+            plan.batch_size,
+            plan.local_epochs,
+            generator(*scope, "order"),
+            generator(*scope, "augment"),
+            progress,
+        ),
+        flatten=lambda: flatten(state_of(model)),
+        split=lambda flat: split_flat(model, flat),
+        arrays=unpack_all(job.arrays),
+        epochs=plan.local_epochs,
+        rate=rate,
+        round=job.round,
+        counts=(len(rows) - positives, positives),
+        state=_state_folder(job),
+        set_rate=lambda value: setattr(descent, "rate", value),
+        share=job.share,
+        sites=job.sites,
+    )
+
+
+def _state_folder(job: Job) -> Path:
+    """Return the folder for what a strategy keeps at the site during one run."""
+    name = sha256_hex(canonical(job.plan) + job.run.encode())[:32]
+    folder = Path(job.work) / "state" / name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _validate(
+    job: Job, plan: TrainingPlan, setting: Setting
+) -> tuple[list[float], int]:
+    """Return sums over the validation patients, and their number; zeros if not due."""
+    due = plan.validate_every and job.round % plan.validate_every == 0
+    rows = setting.patients.labelled(job.split.get("validation", ()) if due else ())
+    if not rows.size:
+        return [0.0] * 5, 0
+    _, logits = predict(setting, rows, plan.batch_size, lambda _: None)
+    labels = setting.patients.labels[rows]
+    pairs = auc_counts(labels, logits)
+    losses = float(log_losses(labels, logits).sum())
+    counts = [float(n) for n in (pairs.concordant, pairs.tied, pairs.comparable)]
+    return [float(len(rows)), losses, *counts], len(rows)
