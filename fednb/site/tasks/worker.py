@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import time
 import traceback
@@ -47,6 +48,7 @@ _FAILURES: Final = (
     ArithmeticError,
     AssertionError,
     AttributeError,
+    EOFError,
     ImportError,
     LookupError,
     MemoryError,
@@ -54,6 +56,7 @@ _FAILURES: Final = (
     RuntimeError,
     TypeError,
     ValueError,
+    msgspec.MsgspecError,
 )
 """What a task may raise: the worker answers with it and takes the next job."""
 
@@ -146,6 +149,8 @@ def _cause(error: BaseException) -> Cause:
 
 def main() -> None:
     """Serve this process's stdin and stdout; stray prints go to stderr."""
+    # Ctrl-C in a terminal reaches the whole group; only the parent decides to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     serve(sys.stdin.buffer, answers)

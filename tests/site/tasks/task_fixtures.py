@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,8 +14,8 @@ import numpy as np
 from fednb.models.build import build
 from fednb.models.weights import flatten, state_of
 from fednb.records.arrays import pack
-from fednb.records.datasets import Manifest, VolumeFile
-from fednb.records.tasks import ModelSpec
+from fednb.records.datasets import Column, Manifest, VolumeFile
+from fednb.records.tasks import ModelSpec, SplitSpec, TrainingPlan
 from fednb.site.tasks.job import Job, JobResult, Progress
 from fednb.wire.frames import read_frame, write_frame
 
@@ -84,6 +85,44 @@ class Hospital:
 
 def initial_weights(covariates: int = 0, seed: int = 0) -> np.ndarray:
     return flatten(state_of(build(NETWORK, 2, covariates, seed)))
+
+
+def make_hospital(folder: Path) -> Hospital:
+    """16 patients, labels in turns, the last one without; ages missing once."""
+    rng = np.random.default_rng(1)
+    rows, volumes = [], []
+    for i in range(16):
+        patient = f"p{i:02d}"
+        label = "" if i == 15 else str(i % 2)
+        age = "" if i == 3 else str(30 + i)
+        rows.append({"patient_id": patient, "idh": label, "age": age})
+        volumes += write_volumes(folder / "images", patient, rng, 3.0 * (i % 2))
+    with (folder / "clinical.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["patient_id", "idh", "age"])
+        writer.writeheader()
+        writer.writerows(rows)
+    columns = (
+        Column("idh", "binary"),
+        Column("age", "number", "years", lower=20.0, upper=80.0),
+    )
+    patients = tuple(row["patient_id"] for row in rows)
+    return Hospital(
+        folder,
+        Manifest("glioma", columns, MODALITIES, patients, "0" * 64, tuple(volumes)),
+    )
+
+
+def small_plan() -> TrainingPlan:
+    return TrainingPlan(
+        model=NETWORK,
+        target="idh",
+        rounds=4,
+        batch_size=4,
+        size=(SIDE,) * 3,
+        modalities=MODALITIES,
+        split=SplitSpec(),
+        device="cpu",
+    )
 
 
 @dataclass

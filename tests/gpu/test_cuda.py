@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from task_fixtures import Hospital, make_hospital, small_plan
+
+from fednb.records.arrays import unpack, unpack_all
+from fednb.records.tasks import EmbeddingPlan, EvaluationPlan, ModelRef, TrainingPlan
+from fednb.site.tasks.embed import embed
+from fednb.site.tasks.evaluate import evaluate
+from fednb.site.tasks.job import JobResult
+from fednb.site.tasks.runtime import GIB, cap_gpu_memory, gpu_names, prepare
+from fednb.site.tasks.train import train
+from fednb.site.tasks.worker import TASKS, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture
+def hospital(tmp_path: Path) -> Hospital:
+    return make_hospital(tmp_path)
+
+
+def ignore(done: int, total: int) -> None:
+    """Take progress, and do nothing with it."""
+
+
+def plan_on(device: str, **fields: object) -> TrainingPlan:
+    # One step of plain SGD on the whole batch: the update is the gradient.
+    fields = {"optimiser": "sgd", "batch_size": 8, "amp": False} | fields
+    return msgspec.structs.replace(small_plan(), device=device, **fields)
+
+
+def update_of(hospital: Hospital, plan: TrainingPlan) -> np.ndarray:
+    return unpack(train(hospital.job(plan), ignore).vectors["update"])
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.linalg.norm(one - other) / np.linalg.norm(one))
+
+
+def test_cuda_and_cpu_take_the_same_step(hospital: Hospital):
+    cpu = update_of(hospital, plan_on("cpu"))
+    cuda = update_of(hospital, plan_on("cuda"))
+    # TensorFloat-32 keeps ten bits of the mantissa.
+    assert distance(cpu, cuda) < 5e-3
+
+
+def test_mixed_precision_stays_near(hospital: Hospital):
+    full = update_of(hospital, plan_on("cuda"))
+    mixed = update_of(hospital, plan_on("cuda", amp=True))
+    assert 0 < distance(full, mixed) < 0.1
+    assert mixed.dtype == np.float32
+
+
+def test_evaluation_and_embeddings_agree(hospital: Hospital):
+    found = []
+    for device in ("cpu", "cuda"):
+        ref = ModelRef("0" * 64, plan_on(device))
+        job = hospital.job(EvaluationPlan(ref, "test"))
+        found.append(unpack(evaluate(job, ignore).vectors["metrics"]))
+        place = hospital.job(EmbeddingPlan(ref), embedding=device)
+        assert unpack_all(embed(place, ignore).vectors)["receipt"].tolist() == [16, 3]
+    assert np.allclose(found[0], found[1], rtol=1e-2)
+
+
+def test_auto_takes_the_gpu_and_its_name_is_reported(hospital: Hospital):
+    assert prepare("auto", amp=True, threads=1, gpu_gib=1.0).device.type == "cuda"
+    result = run(hospital.job(plan_on("auto")), Sink())
+    assert result.gpus == gpu_names()
+    assert torch.cuda.get_device_name(0) in result.gpus
+
+
+def test_the_memory_cap_holds(hospital: Hospital, monkeypatch: pytest.MonkeyPatch):
+    cap_gpu_memory(0.5)
+    try:
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.empty(GIB, dtype=torch.uint8, device="cuda")
+
+        def hungry(job: object, progress: object) -> JobResult:
+            torch.empty(GIB, dtype=torch.uint8, device="cuda")
+            return JobResult("unreachable")
+
+        monkeypatch.setitem(TASKS, TrainingPlan, hungry)
+        result = run(hospital.job(plan_on("cuda")), Sink())
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, 0)
+    assert result.cause == "limit"
+
+
+class Sink:
+    """Takes frames, and does nothing with them."""
+
+    def write(self, data: memoryview) -> int:
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing."""
