@@ -1,0 +1,196 @@
+"""A site's datasets as their owner sees them: what is published, and what is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fednb.display import html, text
+from fednb.display.hooks import Shown
+from fednb.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from fednb.display.html import Html
+    from fednb.records.datasets import Column, DatasetCard
+    from fednb.site.catalog import Registered
+
+_HEADERS = ("dataset", "patients", "volumes", "modalities", "columns", "published")
+_COLUMNS = ("column", "kind", "unit", "bounds", "step", "levels", "count")
+
+
+@dataclass(frozen=True, repr=False)
+class OwnerDataset(Shown):
+    """A dataset of the site: its published card beside what stays private.
+
+    Attributes
+    ----------
+    card
+        What the owner published.
+    patients, volumes
+        Exact numbers; they stay at the site.
+    table, images, mock
+        Where the halves lie; `images` is empty without volumes.
+    warnings
+        What the owner should look at, from the registration.
+    """
+
+    card: DatasetCard
+    patients: int
+    volumes: int
+    table: str
+    images: str
+    mock: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the dataset."""
+        return self.card.dataset
+
+    def row(self) -> tuple[object, ...]:
+        """Return the line of `OwnerDatasets` for this dataset."""
+        return (
+            self.name,
+            self.patients,
+            self.volumes,
+            ", ".join(self.card.modalities),
+            len(self.card.columns),
+            text.utc(self.card.published),
+        )
+
+    def _published(self) -> list[tuple[str, object]]:
+        card = self.card
+        return [
+            ("Summary", card.summary or None),
+            ("Terms", card.terms or None),
+            ("Patients", f"{card.subjects}, rounded (profile {card.profile})"),
+            (
+                "Modalities",
+                ", ".join(f"{m} ({card.counts[m]})" for m in card.modalities) or None,
+            ),
+            ("GPUs", ", ".join(card.gpus) or None),
+            ("Synthetic", "yes" if card.synthetic else "no"),
+            ("Fingerprint", card.fingerprint),
+        ]
+
+    def _private(self) -> list[tuple[str, object]]:
+        return [
+            ("Patients", self.patients),
+            ("Volumes", self.volumes),
+            ("Table", self.table),
+            ("Images", self.images or None),
+            ("Mock", self.mock),
+        ]
+
+    def _columns(self) -> list[tuple[object, ...]]:
+        return [_column(c, self.card.counts) for c in self.card.columns]
+
+    def _text(self) -> str:
+        lines = [f"Dataset {text.visible(self.name)} of {text.visible(self.card.site)}"]
+        lines += [f"! {text.visible(w)}" for w in self.warnings]
+        lines += ["", "Published", text.fields(self._published(), "  ")]
+        lines += [text.table(_COLUMNS, self._columns(), indent="  ")]
+        lines += ["", "Stays at the site", text.fields(self._private(), "  ")]
+        return "\n".join(lines)
+
+    def _html(self) -> Html:
+        warnings = [
+            html.element("p", html.badge("caution", "look"), " ", w)
+            for w in self.warnings
+        ]
+        return html.element(
+            "div",
+            html.element("h2", f"Dataset {self.name} of {self.card.site}"),
+            *warnings,
+            html.section(
+                "Published",
+                html.definition_list(self._published()),
+                html.table(_COLUMNS, self._columns()),
+            ),
+            html.section("Stays at the site", html.definition_list(self._private())),
+        )
+
+
+class OwnerDatasets(Shown):
+    """The datasets of a site by name, as of when they were looked up.
+
+    Parameters
+    ----------
+    datasets
+        By name.
+    """
+
+    def __init__(self, datasets: Mapping[str, OwnerDataset]) -> None:
+        self._datasets = dict(datasets)
+
+    def __getitem__(self, name: str) -> OwnerDataset:
+        """Return a dataset.
+
+        Raises
+        ------
+        UnknownNameError
+            The site has none of that name.
+        """
+        if name not in self._datasets:
+            raise UnknownNameError("dataset", name, self._datasets)
+        return self._datasets[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._datasets
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._datasets)
+
+    def __len__(self) -> int:
+        return len(self._datasets)
+
+    def _heading(self) -> str:
+        noun = "dataset" if len(self) == 1 else "datasets"
+        return f"{len(self)} {noun}; the numbers are exact and stay at the site"
+
+    def _rows(self) -> list[tuple[object, ...]]:
+        return [dataset.row() for dataset in self._datasets.values()]
+
+    def _text(self) -> str:
+        return f"{self._heading()}\n\n{text.table(_HEADERS, self._rows())}"
+
+    def _html(self) -> Html:
+        grid = html.table(_HEADERS, self._rows())
+        return html.element("div", html.element("p", self._heading()), grid)
+
+
+def dataset_of(registered: Registered, warnings: tuple[str, ...] = ()) -> OwnerDataset:
+    """Return a registered dataset as its owner sees it.
+
+    Parameters
+    ----------
+    registered
+        From the catalog.
+    warnings
+        From its registration.
+    """
+    manifest = registered.manifest
+    return OwnerDataset(
+        registered.card,
+        len(manifest.patients),
+        len(manifest.volumes),
+        registered.table,
+        registered.images,
+        str(registered.mock),
+        warnings,
+    )
+
+
+def _column(column: Column, counts: Mapping[str, int]) -> tuple[object, ...]:
+    number = column.kind == "number"
+    return (
+        column.name,
+        column.kind,
+        column.unit,
+        f"{column.lower:g} to {column.upper:g}" if number else "",
+        f"{column.step:g}" if number else "",
+        ", ".join(column.levels),
+        counts.get(column.name),
+    )

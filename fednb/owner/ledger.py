@@ -1,0 +1,215 @@
+"""A site's ledger as its owner reads it: what happened, why, and whether it holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fednb.display import html, text
+from fednb.display.hooks import Shown
+from fednb.errors import IntegrityError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fednb.display.html import Html
+    from fednb.site.ledger import Entry, Ledger
+
+SHOWN = 20
+"""Newest entries in the table; `OwnerLedger.entries` has all."""
+
+_HEADERS = ("entry", "time", "kind", "what", "hash")
+_CELL = 120
+_VALUE = 1000
+
+
+@dataclass(frozen=True, repr=False)
+class LedgerEntry(Shown):
+    """One line of the ledger, private to the site.
+
+    Attributes
+    ----------
+    seq
+        Number, from 1.
+    time
+        Unix time in seconds.
+    kind
+        See `fednb.site.ledger.Entry`.
+    body
+        What happened, as plain values.
+    hash
+        The chain's head with this entry.
+    """
+
+    seq: int
+    time: float
+    kind: str
+    body: dict[str, Any]
+    hash: str
+
+    @property
+    def reason(self) -> str:
+        """Why, in the words that stay at the site; empty where none was given."""
+        return str(self.body.get("reason") or self.body.get("note") or "")
+
+    def line(self) -> str:
+        """Return what happened in one line."""
+        return ", ".join(
+            f"{name} {_plain(value)}"
+            for name, value in self.body.items()
+            if value not in ("", [], {}, None)
+        )
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        head = [
+            ("entry", str(self.seq)),
+            ("time", text.utc(int(self.time))),
+            ("kind", self.kind),
+        ]
+        body = [(str(name), _plain(value)) for name, value in self.body.items()]
+        return [*head, *body, ("hash", self.hash)]
+
+    def _text(self) -> str:
+        return text.fields(self._pairs(), limit=_VALUE)
+
+    def _html(self) -> Html:
+        return html.definition_list(
+            (html.escape(name), html.escape(value, _VALUE))
+            for name, value in self._pairs()
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class LedgerCheck(Shown):
+    """The outcome of a check that held; one that does not hold is an error.
+
+    Attributes
+    ----------
+    count
+        Number of entries.
+    head
+        Hash of the newest entry: keep it elsewhere, to find a cut-off tail.
+    heads
+        How many heads kept elsewhere were found in the chain.
+    """
+
+    count: int
+    head: str
+    heads: int
+
+    def _line(self) -> str:
+        noun = "entry" if self.count == 1 else "entries"
+        kept = f", {self.heads} kept heads found" if self.heads else ""
+        return f"The ledger holds: {self.count} {noun}{kept}. Head: {self.head}"
+
+    def _text(self) -> str:
+        return self._line()
+
+    def _html(self) -> Html:
+        return html.element("p", html.badge("approved", "holds"), " ", self._line())
+
+
+class OwnerLedger(Shown):
+    """The ledger of a site, as of when it was looked up; shows the newest entries.
+
+    Parameters
+    ----------
+    ledger
+        Of the site.
+
+    Raises
+    ------
+    IntegrityError
+        An entry cannot even be read; the message names it.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._entries = tuple(_entry(e) for e in _read(ledger))
+
+    @property
+    def entries(self) -> tuple[LedgerEntry, ...]:
+        """All entries, oldest first."""
+        return self._entries
+
+    def verify(self, heads: Iterable[str] = ()) -> LedgerCheck:
+        """Check the whole chain and every signature, as it is on disk now.
+
+        Parameters
+        ----------
+        heads
+            Heads kept elsewhere, for example from releases.
+
+        Raises
+        ------
+        IntegrityError
+            Names the first entry that was changed, removed or reordered, or the head
+            that is missing.
+        """
+        kept = tuple(heads)
+        count = self._ledger.verify(kept)
+        newest = _read(self._ledger)[count - 1].hash if count else ""
+        return LedgerCheck(count, newest, len(kept))
+
+    def find(self, correlation: str) -> LedgerEntry:
+        """Return the refusal of which a requester quotes the id, with its reason.
+
+        Parameters
+        ----------
+        correlation
+            The id that the requester was told.
+
+        Raises
+        ------
+        UnknownNameError
+            This site refused nothing under that id.
+        """
+        wanted = correlation.strip()
+        ids = {e.body["correlation"]: e for e in self._entries if _is_refusal(e)}
+        if wanted not in ids:
+            raise UnknownNameError("correlation id", wanted, ids)
+        return ids[wanted]
+
+    def _rows(self) -> list[tuple[object, ...]]:
+        return [
+            (e.seq, text.utc(int(e.time)), e.kind, e.line(), e.hash[:12])
+            for e in reversed(self._entries[-SHOWN:])
+        ]
+
+    def _heading(self) -> str:
+        total = len(self._entries)
+        shown = min(total, SHOWN)
+        noun = "entry" if total == 1 else "entries"
+        return f"Ledger of {total} {noun}, the newest {shown} shown"
+
+    def _text(self) -> str:
+        grid = text.table(_HEADERS, self._rows(), limit=_CELL)
+        return f"{self._heading()}\n\n{grid}"
+
+    def _html(self) -> Html:
+        grid = html.table(_HEADERS, self._rows(), limit=_CELL)
+        return html.element("div", html.element("p", self._heading()), grid)
+
+
+def _read(ledger: Ledger) -> tuple[Entry, ...]:
+    try:
+        return ledger.entries()
+    except json.JSONDecodeError as error:
+        ledger.verify()  # names the entry
+        message = f"An entry of the ledger cannot be read ({error})."
+        raise IntegrityError(message) from error
+
+
+def _entry(entry: Entry) -> LedgerEntry:
+    return LedgerEntry(entry.seq, entry.time, entry.kind, entry.body, entry.hash)
+
+
+def _is_refusal(entry: LedgerEntry) -> bool:
+    return entry.kind == "refusal" and "correlation" in entry.body
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, str | int | float):
+        return str(value)
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,126 @@
+"""A site's policy as its owner reads and changes it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fednb.display import html, text
+from fednb.display.hooks import Shown
+from fednb.errors import InputError, UnknownNameError
+from fednb.privacy.profiles import profile_named
+from fednb.site.policy import Policy, change_policy, read_policy
+
+if TYPE_CHECKING:
+    from fednb.display.html import Html
+    from fednb.site.home import Home
+    from fednb.site.ledger import Ledger
+
+_HEADERS = ("rule", "value", "meaning")
+_MEANING = {
+    "profile": "disclosure profile; a job may tighten it, never loosen it",
+    "auto_approve": "kinds of contract that need no decision by hand",
+    "max_rounds": "rounds of training a contract may ask for",
+    "max_seconds": "seconds that one call may take",
+    "max_gpu_gib": "GiB of GPU memory that a contract may ask for",
+    "max_message_bytes": "size of a message",
+    "max_calls": "calls under one contract",
+    "devices": "devices that a contract may name",
+}
+
+
+class OwnerPolicy(Shown):
+    """What the owner allows, as of when it was looked up.
+
+    Parameters
+    ----------
+    home, ledger
+        Of the site.
+
+    Raises
+    ------
+    HomeError
+        The file in the home is not a policy; nothing runs until it is corrected.
+    """
+
+    def __init__(self, home: Home, ledger: Ledger) -> None:
+        self._home = home
+        self._ledger = ledger
+        self.rules: Policy = read_policy(home)
+
+    def set(self, **changes: object) -> OwnerPolicy:
+        """Change rules, enter the change in the ledger, and return the new policy.
+
+        It holds from the next message on, for contracts that are approved already too.
+
+        Parameters
+        ----------
+        **changes
+            Fields of `fednb.site.policy.Policy` by name, for example
+            ``profile="open"`` or ``auto_approve=("statistics",)``.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no rule or profile of that name.
+        InputError
+            A value is not allowed.
+        HomeError
+            The policy could not be stored.
+        """
+        _check(changes)
+        before = msgspec.to_builtins(self.rules)
+        change_policy(self._home, **changes)
+        changed = OwnerPolicy(self._home, self._ledger)
+        after = msgspec.to_builtins(changed.rules)
+        new = {name: after[name] for name in after if after[name] != before[name]}
+        if new:
+            old = {name: before[name] for name in new}
+            self._ledger.record("decision", {"policy": new, "before": old})
+        return changed
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        values = msgspec.structs.asdict(self.rules)
+        return [(name, _plain(values[name]), _MEANING[name]) for name in values]
+
+    def _says(self) -> str:
+        profile = profile_named(self.rules.profile)
+        if profile.exact:
+            return (
+                "Profile open: exact values leave, without a threshold. For public or "
+                "synthetic data only."
+            )
+        return (
+            f"Profile {profile.name}: no value of fewer than {profile.threshold} "
+            f"patients leaves; counts are rounded ({profile.rounding})."
+        )
+
+    def _text(self) -> str:
+        return f"{self._says()}\n\n{text.table(_HEADERS, self._rows())}"
+
+    def _html(self) -> Html:
+        grid = html.table(_HEADERS, self._rows())
+        return html.element("div", html.element("p", self._says()), grid)
+
+
+def _check(changes: dict[str, object]) -> None:
+    """Refuse what the file could not hold, or what would stop every contract."""
+    known = Policy.__struct_fields__
+    for name, value in changes.items():
+        if name not in known:
+            raise UnknownNameError("rule", name, known)
+        if name == "profile" and isinstance(value, str):
+            profile_named(value)
+        if name.startswith("max_") and isinstance(value, int | float):
+            if math.isfinite(value) and value > 0:
+                continue
+            message = f"{name} must be positive and finite; got {value}."
+            raise InputError(message)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)

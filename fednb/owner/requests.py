@@ -1,0 +1,313 @@
+"""Contracts as a site owner decides on them: shown in full, then approved or denied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, overload
+
+from fednb.display import html, text
+from fednb.display.contract import (
+    MAX_PURPOSE,
+    contract_html,
+    contract_text,
+    key_fingerprint,
+)
+from fednb.display.hooks import Shown
+from fednb.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from fednb.display.html import Html
+    from fednb.records.contracts import Contract, OutputSpec, Status
+    from fednb.records.tasks import AnyPlan
+    from fednb.site.approvals import Approvals, Filed
+
+_HEADERS = ("", "contract", "status", "requester", "key", "dataset", "purpose", "seen")
+
+
+class OwnerRequest(Shown):
+    """A contract that was proposed to this site; shows all of it.
+
+    Parameters
+    ----------
+    filed
+        The contract as the site has it. `status` is as of then, and after a decision
+        made through this object.
+    approvals
+        Where decisions are recorded.
+    notes
+        What the owner should know about the requester, beside the contract.
+    """
+
+    def __init__(
+        self, filed: Filed, approvals: Approvals, notes: tuple[str, ...] = ()
+    ) -> None:
+        self._filed = filed
+        self._approvals = approvals
+        self.notes = notes
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the contract's canonical bytes: what an approval signs."""
+        return self._filed.hash
+
+    @property
+    def contract(self) -> Contract:
+        """The contract itself."""
+        return self._filed.contract
+
+    @property
+    def status(self) -> Status:
+        """``"pending"``, ``"approved"``, ``"denied"``, ``"expired"``, ``"revoked"``."""
+        return self._filed.status
+
+    @property
+    def received(self) -> float:
+        """When it was proposed, Unix time in seconds."""
+        return self._filed.received
+
+    @property
+    def note(self) -> str:
+        """The owner's note or reason; stays at the site."""
+        return self._filed.note
+
+    @property
+    def purpose(self) -> str:
+        """What the scientist wants it for, in their own words."""
+        return self.contract.purpose
+
+    @property
+    def requester(self) -> str:
+        """Name for people to read; the key is the identity."""
+        return self.contract.requester
+
+    @property
+    def steps(self) -> tuple[AnyPlan, ...]:
+        """One plan, or the chain of a study."""
+        return self.contract.steps
+
+    @property
+    def outputs(self) -> tuple[OutputSpec, ...]:
+        """Everything that may leave."""
+        return self.contract.outputs
+
+    def approve(self, note: str = "") -> OwnerRequest:
+        """Let it run here until it expires; signs its hash with the site's key.
+
+        Parameters
+        ----------
+        note
+            For the site's own records.
+
+        Raises
+        ------
+        InputError
+            It is not pending.
+        HomeError
+            The decision could not be stored; nothing was approved.
+        """
+        return self._decide("approved", note)
+
+    def deny(self, reason: str) -> OwnerRequest:
+        """Refuse it for good.
+
+        Parameters
+        ----------
+        reason
+            Why; stays at the site, the requester is told only that it was denied.
+
+        Raises
+        ------
+        InputError
+            It is not pending, or there is no reason.
+        """
+        return self._decide("denied", _required(reason))
+
+    def revoke(self, reason: str) -> OwnerRequest:
+        """Take an approval back; a task that is running stops.
+
+        Parameters
+        ----------
+        reason
+            Why; stays at the site.
+
+        Raises
+        ------
+        InputError
+            It is not approved, or there is no reason.
+        """
+        return self._decide("revoked", _required(reason))
+
+    def _decide(self, status: Status, note: str) -> OwnerRequest:
+        self._approvals.decide(self.hash, status, note)
+        self._filed = self._approvals.find(self.hash) or self._filed
+        return self
+
+    def _decision(self) -> str:
+        return f"The owner's note: {self.note}" if self.note else ""
+
+    def _text(self) -> str:
+        lines = [f"! {text.visible(note, MAX_PURPOSE)}" for note in self.notes]
+        lines.append(contract_text(self.contract, self.status))
+        if self.note:
+            lines += ["", text.visible(self._decision(), MAX_PURPOSE)]
+        return "\n".join(lines)
+
+    def _html(self) -> Html:
+        notes = [
+            html.element("p", html.badge("caution", "look"), " ", note)
+            for note in self.notes
+        ]
+        decision = html.element("p", html.escape(self._decision(), MAX_PURPOSE))
+        page = contract_html(self.contract, self.status)
+        return html.element("div", *notes, page, decision if self.note else "")
+
+
+class Requests(Shown):
+    """The contracts of a site, newest first, as of when they were looked up.
+
+    Parameters
+    ----------
+    requests
+        Newest first.
+    """
+
+    def __init__(self, requests: Iterable[OwnerRequest]) -> None:
+        self._requests = tuple(requests)
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def __iter__(self) -> Iterator[OwnerRequest]:
+        return iter(self._requests)
+
+    @overload
+    def __getitem__(self, which: int | str) -> OwnerRequest: ...
+    @overload
+    def __getitem__(self, which: slice) -> Requests: ...
+    def __getitem__(self, which: int | str | slice) -> OwnerRequest | Requests:
+        """Return a request by position or by the beginning of its hash.
+
+        Raises
+        ------
+        UnknownNameError
+            No contract's hash begins so.
+        InputError
+            There is none at that position, or several hashes begin so.
+        """
+        if isinstance(which, slice):
+            return Requests(self._requests[which])
+        if isinstance(which, str):
+            return self._by_hash(which.strip().lower())
+        if not -len(self) <= which < len(self):
+            message = f"There is no request {which}; the site has {len(self)}."
+            raise InputError(message)
+        return self._requests[which]
+
+    @property
+    def pending(self) -> Requests:
+        """Those that wait for a decision."""
+        return Requests(r for r in self._requests if r.status == "pending")
+
+    def _by_hash(self, prefix: str) -> OwnerRequest:
+        found = [r for r in self._requests if prefix and r.hash.startswith(prefix)]
+        if not found:
+            known = (r.hash[:12] for r in self._requests)
+            raise UnknownNameError("contract", prefix, known)
+        if len(found) > 1:
+            message = f"{len(found)} contracts begin with {prefix!r}; give more of it."
+            raise InputError(message)
+        return found[0]
+
+    def _heading(self) -> str:
+        waiting = len(self.pending)
+        noun = "contract" if len(self) == 1 else "contracts"
+        return f"{len(self)} {noun}, {waiting} waiting for a decision"
+
+    def _rows(self) -> list[tuple[object, ...]]:
+        return [
+            (
+                i,
+                request.hash[:12],
+                request.status,
+                request.requester,
+                key_fingerprint(request.contract.requester_key)[:9]
+                + (" !" if request.notes else ""),
+                request.contract.dataset,
+                request.purpose,
+                text.utc(int(request.received)),
+            )
+            for i, request in enumerate(self._requests)
+        ]
+
+    def _legend(self) -> str:
+        if any(r.notes for r in self._requests):
+            return "! look at the request: there is a note about its key"
+        return ""
+
+    def _text(self) -> str:
+        lines = [self._heading()]
+        if self._requests:
+            lines += ["", text.table(_HEADERS, self._rows(), limit=60)]
+        if self._legend():
+            lines.append(self._legend())
+        return "\n".join(lines)
+
+    def _html(self) -> Html:
+        rows = [(*row[:2], html.badge(str(row[2])), *row[3:]) for row in self._rows()]
+        grid = html.table(_HEADERS, rows, limit=60) if rows else ""
+        legend = html.element("p", self._legend(), class_="muted")
+        return html.element("div", html.element("p", self._heading()), grid, legend)
+
+
+def requests_of(approvals: Approvals) -> Requests:
+    """Return the contracts of a site, each with notes about its requester's key.
+
+    Parameters
+    ----------
+    approvals
+        Of the site.
+    """
+    every = approvals.all()
+    return Requests(
+        OwnerRequest(filed, approvals, _notes(filed, every)) for filed in every
+    )
+
+
+def _notes(filed: Filed, every: tuple[Filed, ...]) -> tuple[str, ...]:
+    """Say what the site's past tells about a key: names are not identities (law 4)."""
+    contract = filed.contract
+    others = [f for f in every if f.hash != filed.hash]
+    notes = []
+    if not any(
+        f.contract.requester_key == contract.requester_key and _was_approved(f)
+        for f in others
+    ):
+        notes.append(
+            "First contract of this key: none was approved here before. Compare the "
+            "key's fingerprint with the requester, for example by telephone."
+        )
+    if any(
+        f.contract.requester == contract.requester
+        and f.contract.requester_key != contract.requester_key
+        for f in others
+    ):
+        notes.append(
+            f"The name {contract.requester} came with another key before. The key is "
+            "the identity; the name is not."
+        )
+    return tuple(notes)
+
+
+def _was_approved(filed: Filed) -> bool:
+    decided = filed.decided > 0
+    return filed.status in {"approved", "revoked"} or (
+        filed.status == "expired" and decided
+    )
+
+
+def _required(reason: str) -> str:
+    if not reason.strip():
+        message = "Say why, for the site's own records: reason is empty."
+        raise InputError(message)
+    return reason

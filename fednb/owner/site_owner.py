@@ -1,0 +1,348 @@
+"""`SiteOwner`: registers datasets, decides on contracts, and reads the ledger.
+
+It opens the home's database beside the one server and never needs it: what is decided
+here holds from the server's next message on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from fednb.display import html, text
+from fednb.display.contract import key_fingerprint
+from fednb.display.hooks import Shown
+from fednb.errors import HomeError, InputError
+from fednb.owner.datasets import OwnerDataset, OwnerDatasets, dataset_of
+from fednb.owner.ledger import OwnerLedger
+from fednb.owner.policy import OwnerPolicy
+from fednb.owner.requests import Requests, requests_of
+from fednb.privacy.profiles import profile_named
+from fednb.site.approvals import Approvals
+from fednb.site.catalog import Catalog, Source
+from fednb.site.home import Home
+from fednb.site.keys import SiteKeys
+from fednb.site.ledger import Ledger
+from fednb.site.policy import change_policy, read_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+
+    from fednb.display.html import Html
+    from fednb.records.datasets import Column
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TABLES: Final = "work/tables"
+
+
+class SiteOwner(Shown):
+    """The owner of a site, at its home folder.
+
+    Parameters
+    ----------
+    path
+        The home, for example ``"~/.fednb/demo/ucsf"``.
+
+    Raises
+    ------
+    HomeError
+        There is no home there, it was never initialised, or a newer fednb made it.
+    IntegrityError
+        A key of the home can be read by others, or is not a key.
+
+    Examples
+    --------
+    >>> owner = SiteOwner.init(folder / "ucsf", "ucsf")
+    >>> len(owner.requests), owner.ledger.verify().count
+    (0, 1)
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._home = Home(path)
+        self._name = self._home.get("name")
+        if not self._name:
+            message = (
+                f"The home at {self._home.path} was never initialised. Run `fednb site "
+                "init` on it."
+            )
+            raise HomeError(message)
+        self._keys = SiteKeys(self._home.folder("keys"))
+        self._ledger = Ledger(self._home, self._keys)
+        self._approvals = Approvals(self._home, self._keys, self._ledger)
+        self._catalog = Catalog(self._home, self._keys)
+
+    @classmethod
+    def init(cls, path: str | Path, name: str, profile: str = "standard") -> SiteOwner:
+        """Make a home: database, keys, policy, and the first entry of the ledger.
+
+        Parameters
+        ----------
+        path
+            A folder that does not exist, or is empty.
+        name
+            The site's name: letters, digits, ``-`` and ``_``.
+        profile
+            ``"standard"``, ``"rare-disease"`` or ``"open"``.
+
+        Raises
+        ------
+        InputError
+            The name or the profile is not allowed.
+        HomeError
+            There is a home already, there is something else, or it cannot be written.
+        """
+        _check_name(name, "site")
+        profile_named(profile)
+        _check_place(Path(path).expanduser().absolute())
+        home = Home(path, create=True)
+        keys = SiteKeys(home.folder("keys"))
+        # the name comes last, and with its entry: a home without one is not a home yet
+        change_policy(home, profile=profile)
+        with home.transaction() as database:
+            done = database.execute(
+                "INSERT INTO site VALUES ('name', ?) ON CONFLICT (key) DO NOTHING",
+                (name,),
+            ).rowcount
+            if not done:
+                message = f"Somebody else initialised {home.path} at the same time."
+                raise HomeError(message)
+            body = {"site": name, "profile": profile, "key": keys.signing_public}
+            Ledger(home, keys).append(database, "decision", body)
+        home.close()
+        return cls(path)
+
+    @property
+    def name(self) -> str:
+        """Name of the site."""
+        return self._name
+
+    @property
+    def path(self) -> Path:
+        """The home folder."""
+        return self._home.path
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the site's signing key, to compare by telephone."""
+        return key_fingerprint(self._keys.signing_public)
+
+    @property
+    def requests(self) -> Requests:
+        """The contracts that were proposed here, newest first."""
+        return requests_of(self._approvals)
+
+    @property
+    def datasets(self) -> OwnerDatasets:
+        """The site's datasets."""
+        names = self._catalog.names()
+        return OwnerDatasets({n: dataset_of(self._catalog.get(n)) for n in names})
+
+    @property
+    def policy(self) -> OwnerPolicy:
+        """What the owner allows; change it by ``owner.policy.set(...)``."""
+        return OwnerPolicy(self._home, self._ledger)
+
+    @property
+    def ledger(self) -> OwnerLedger:
+        """What happened at the site, and why."""
+        return OwnerLedger(self._ledger)
+
+    def create_dataset(  # noqa: PLR0913  (what an owner declares, each by its name)
+        self,
+        name: str,
+        *,
+        table: str | Path | pd.DataFrame,
+        images: str | Path | None = None,
+        columns: Sequence[Column] | None = None,
+        modalities: Sequence[str] | None = None,
+        mock: str | Path = "auto",
+        labels: Sequence[str] = (),
+        summary: str = "",
+        terms: str = "",
+        synthetic: bool = False,
+    ) -> OwnerDataset:
+        """Check a dataset, and publish its card and its mock half.
+
+        Parameters
+        ----------
+        name
+            Letters, digits, ``-`` and ``_``.
+        table
+            CSV with a column ``patient_id``, one row a patient; or such a frame, which
+            is stored in the home.
+        images
+            Folder ``<patient>/<modality>.nii.gz``. Volumes are never copied.
+        columns, modalities
+            Declarations; None: inferred, look at them.
+        mock
+            ``"auto"``, or a folder with ``table.csv`` and, for images, ``images/``.
+        labels
+            Columns that must not have missing values.
+        summary, terms
+            In the owner's words, for the card.
+        synthetic
+            Whether the data are made up.
+
+        Returns
+        -------
+        dataset
+            The card beside what stays private, and warnings.
+
+        Raises
+        ------
+        DatasetError
+            All that is wrong with the folder and the table, and where.
+        InputError
+            The name is taken or not allowed.
+        HomeError
+            The home could not be written; the dataset was not registered.
+        """
+        _check_name(name, "dataset")
+        source = Source(
+            name=name,
+            table=Path(),
+            images=Path(images).expanduser() if images is not None else None,
+            columns=None if columns is None else tuple(columns),
+            modalities=None if modalities is None else tuple(modalities),
+            mock=mock if mock == "auto" else Path(mock).expanduser(),
+            labels=tuple(labels),
+            summary=summary,
+            terms=terms,
+            synthetic=synthetic,
+        )
+        with self._registering(name):
+            source = replace(source, table=self._table(name, table))
+            profile = read_policy(self._home).profile
+            card, warnings = self._catalog.create(
+                source, profile=profile, gpus=gpu_names()
+            )
+            body = {
+                "dataset": name,
+                "fingerprint": card.fingerprint,
+                "card": card.signing_key,
+            }
+            self._ledger.record("dataset", body)
+        return dataset_of(self._catalog.get(name), warnings)
+
+    def rebuild_catalog(self) -> OwnerDatasets:
+        """Write the derived syft folder anew from the database."""
+        self._catalog.rebuild_syft()
+        return self.datasets
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._home.close()
+
+    @contextmanager
+    def _registering(self, name: str) -> Iterator[None]:
+        """Register one dataset at a time; take back whatever was not completed."""
+        handle = _wait_for_lock(self.path / "owner.lock")
+        try:
+            if name in self._catalog.names():
+                message = f"There is a dataset {name!r} already; choose another name."
+                raise InputError(message)
+            done = False
+            try:
+                yield
+                done = True
+            finally:
+                if not done:
+                    self._withdraw(name)
+        finally:
+            os.close(handle)
+
+    def _withdraw(self, name: str) -> None:
+        with self._home.transaction() as database:
+            database.execute("DELETE FROM datasets WHERE name = ?", (name,))
+        shutil.rmtree(self.path / "mock" / name, ignore_errors=True)
+        (self.path / _TABLES / f"{name}.csv").unlink(missing_ok=True)
+
+    def _table(self, name: str, table: str | Path | pd.DataFrame) -> Path:
+        if isinstance(table, str | Path):
+            return Path(table).expanduser()
+        return self._home.write_file(_TABLES, f"{name}.csv", _csv(table))
+
+    def _facts(self) -> list[tuple[str, object]]:
+        return [
+            ("Home", str(self.path)),
+            ("Key fingerprint", self.fingerprint),
+            ("Look at", ".requests .datasets .policy .ledger"),
+        ]
+
+    def _text(self) -> str:
+        return f"Owner of {self.name}\n{text.fields(self._facts(), '  ')}"
+
+    def _html(self) -> Html:
+        title = html.element("h2", f"Owner of {self.name}")
+        return html.element("div", title, html.definition_list(self._facts()))
+
+
+def gpu_names() -> tuple[str, ...]:
+    """Return the names of this machine's GPUs; empty where there is none."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ()
+    command = [tool, "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(  # noqa: S603  (a fixed command of the driver)
+            command, capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(line.strip() for line in found.stdout.splitlines() if line.strip())
+
+
+def _wait_for_lock(path: Path) -> int:
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError as error:
+        message = f"{path} could not be locked ({error.strerror}); free space."
+        raise HomeError(message) from error
+    return handle
+
+
+def _check_name(name: str, kind: str) -> None:
+    if not _NAME.fullmatch(name):
+        message = (
+            f"The name of a {kind} has 1 to 64 letters, digits, - and _; got {name!r}."
+        )
+        raise InputError(message)
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a folder that holds a home already, or anything else."""
+    if (path / "site.sqlite").exists():
+        home = Home(path)
+        name = home.get("name")
+        home.close()
+        if name:
+            message = f"There is a home already at {path}, of site {name}. Open it."
+            raise HomeError(message)
+    elif path.is_file() or (path.is_dir() and any(path.iterdir())):
+        message = f"{path} is not empty. Choose a new folder for the home."
+        raise HomeError(message)
+
+
+def _csv(frame: Any) -> bytes:  # noqa: ANN401  (a pandas frame, checked here)
+    """Return a frame as CSV: whole numbers without a point, truth values as 0 and 1."""
+    if not hasattr(frame, "to_csv"):
+        message = (
+            f"table must be a CSV file or a DataFrame; got {type(frame).__name__}."
+        )
+        raise InputError(message)
+    if frame.index.name == "patient_id":
+        frame = frame.reset_index()
+    plain = frame.convert_dtypes()
+    truths = {c: "Int64" for c in plain.columns if plain[c].dtype == "boolean"}
+    written: str = plain.astype(truths).to_csv(index=False)
+    return written.encode()
