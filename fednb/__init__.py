@@ -1,1 +1,104 @@
-"""Placeholder of the public face."""
+"""Federated training on medical images that never leave their hospitals.
+
+::
+
+    import fednb
+    fed = fednb.demo()                        # three synthetic hospitals, in this process
+    fed.statistics("glioma-mri", ["age", "idh"], by="sex")
+    plan = fednb.TrainingPlan(model="small-cnn-3d", target="idh", rounds=10)
+    request = fed.request(plan, dataset="glioma-mri", purpose="IDH from MRI")
+    result = request.wait().start().result(progress=True)
+
+Everything is imported on first use: ``import fednb`` loads no torch and no pandas.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fednb import errors, strategies
+    from fednb.embedded.federation import Federation
+    from fednb.owner import SiteOwner
+    from fednb.phantom.demo import demo
+    from fednb.records.contracts import Contract, Resources
+    from fednb.records.datasets import Column, DatasetCard
+    from fednb.records.tasks import (
+        CoxPlan,
+        DescribePlan,
+        EmbeddingPlan,
+        EvaluationPlan,
+        LogisticPlan,
+        ModelSpec,
+        SplitSpec,
+        StatisticsPlan,
+        StudyPlan,
+        TrainingPlan,
+        TransformSpec,
+    )
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Column": "fednb.records.datasets",
+    "Contract": "fednb.records.contracts",
+    "CoxPlan": "fednb.records.tasks",
+    "DatasetCard": "fednb.records.datasets",
+    "DescribePlan": "fednb.records.tasks",
+    "EmbeddingPlan": "fednb.records.tasks",
+    "EvaluationPlan": "fednb.records.tasks",
+    "Federation": "fednb.embedded.federation",
+    "LogisticPlan": "fednb.records.tasks",
+    "ModelSpec": "fednb.records.tasks",
+    "Resources": "fednb.records.contracts",
+    "SiteOwner": "fednb.owner",
+    "SplitSpec": "fednb.records.tasks",
+    "StatisticsPlan": "fednb.records.tasks",
+    "StudyPlan": "fednb.records.tasks",
+    "TrainingPlan": "fednb.records.tasks",
+    "TransformSpec": "fednb.records.tasks",
+    "demo": "fednb.phantom.demo",
+    "errors": "",
+    "strategies": "",
+}
+
+__all__ = [
+    "Column",
+    "Contract",
+    "CoxPlan",
+    "DatasetCard",
+    "DescribePlan",
+    "EmbeddingPlan",
+    "EvaluationPlan",
+    "Federation",
+    "LogisticPlan",
+    "ModelSpec",
+    "Resources",
+    "SiteOwner",
+    "SplitSpec",
+    "StatisticsPlan",
+    "StudyPlan",
+    "TrainingPlan",
+    "TransformSpec",
+    "demo",
+    "errors",
+    "strategies",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """Import a public name on first use (PEP 562)."""
+    where = _WHERE.get(name)
+    if where is None:
+        message = f"module 'fednb' has no attribute {name!r}"
+        raise AttributeError(message)
+    if not where:
+        return importlib.import_module(f"fednb.{name}")
+    value = getattr(importlib.import_module(where), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -271,3 +271,36 @@ class DependencyError(FednbError):
         super().__init__(
             f"{package} is not installed. Install it with: pip install 'fednb[{extra}]'"
         )
+
+
+def revive(name: str, arguments: tuple[str, ...]) -> FednbError:
+    """Return an error that crossed from the coordinator's service.
+
+    Parameters
+    ----------
+    name
+        Name of a class of the tree; an unknown one gives the root.
+    arguments
+        What its constructor took, or its message alone.
+    """
+    if name == "RefusedError" and len(arguments) == 3:
+        return RefusedError(*arguments)
+    if name == "SiteDownError":
+        return SiteDownError(arguments[0])
+    message = arguments[0] if arguments else ""
+    kinds = {kind.__name__: kind for kind in _simple_kinds()}
+    return kinds.get(name, FednbError)(message)
+
+
+def _simple_kinds() -> tuple[type[FednbError], ...]:
+    """Return the classes whose constructor takes a message."""
+    return (
+        InputError,
+        PlanError,
+        RunError,
+        RunStoppedError,
+        WireError,
+        HomeError,
+        IntegrityError,
+        FitError,
+    )

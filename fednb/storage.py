@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import sqlite3
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fednb.errors import HomeError
+from fednb.errors import HomeError, IntegrityError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -192,3 +193,25 @@ class Folder:
             script = self._migrations[number] + f"PRAGMA user_version = {number + 1};"
             self.database.executescript("BEGIN IMMEDIATE;" + script + "COMMIT;")
         self._file.chmod(0o600)
+
+
+def secret_file(path: Path) -> bytes:
+    """Return the 32 secret bytes in a file, making them on first use, mode 0600.
+
+    Raises
+    ------
+    IntegrityError
+        The file can be read by others, or does not hold 32 bytes.
+    """
+    if not path.exists():
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(secrets.token_bytes(32))
+    if path.stat().st_mode & 0o077:
+        message = f"{path} can be read by others; restrict it with `chmod 600`."
+        raise IntegrityError(message)
+    secret = path.read_bytes()
+    if len(secret) != 32:
+        message = f"{path} holds {len(secret)} bytes, not a key of 32."
+        raise IntegrityError(message)
+    return secret

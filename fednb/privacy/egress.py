@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from fednb.errors import PlanError, UnknownNameError
-from fednb.privacy.tables import StatisticsLayout, levels_of
+from fednb.errors import PlanError
+from fednb.privacy.secure_sum import MINIMUM_SITES
 from fednb.records.contracts import OutputKind, OutputSpec, Privacy
 from fednb.records.tasks import (
     AnyPlan,
@@ -27,15 +27,10 @@ from fednb.records.tasks import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fednb.records.datasets import Column
-
 TRAIN_METRICS: Final = 7
 EVALUATION_METRICS: Final = 7
 HEAD_METRICS: Final = 5
 TABLE_ELEMENTS: Final = 100_000
-MIN_SITES: Final = 3
-"""Sites behind a pooled release whose parts are hidden (disclosure rule 11)."""
-
 SEALED_OVERHEAD: Final = 4096
 
 VectorsOf = Callable[[StrategySpec, int], dict[str, int]]
@@ -86,9 +81,9 @@ def outputs_of(
             found = _totals(step, plan, privacy, calls)
         outputs.extend(found)
     exposed = [o.name for o in outputs if o.kind == "masked"]
-    if exposed and privacy.secure_sum and sites < MIN_SITES:
+    if exposed and privacy.secure_sum and sites < MINIMUM_SITES:
         message = (
-            f"A secure sum needs at least {MIN_SITES} sites; the contract names "
+            f"A secure sum needs at least {MINIMUM_SITES} sites; the contract names "
             f"{sites}. Add sites, or use datasets under the open profile."
         )
         raise PlanError(message)
@@ -193,33 +188,3 @@ def _spec(
         return OutputSpec(step, name, "table", elements, 8 * elements, times, _TABLE)
     kind, control = _hidden(privacy)
     return OutputSpec(step, name, kind, elements, 8 * elements, times, control)
-
-
-def layout_of(plan: StatisticsPlan, columns: tuple[Column, ...]) -> StatisticsLayout:
-    """Return the layout of a statistics vector, the same at every participant.
-
-    Parameters
-    ----------
-    plan
-        What is asked.
-    columns
-        The contract's declarations.
-
-    Raises
-    ------
-    UnknownNameError
-        The contract does not declare a column.
-    """
-    declared = {column.name: column for column in columns}
-    for name in (*plan.columns, plan.by):
-        if name and name not in declared:
-            kind = "column"
-            raise UnknownNameError(kind, name, declared)
-    by = declared[plan.by] if plan.by else None
-    return StatisticsLayout(
-        columns=tuple(declared[name] for name in plan.columns),
-        by=by,
-        levels=levels_of(by) if by else (),
-        bins=plan.bins,
-        quantiles=plan.quantiles,
-    )

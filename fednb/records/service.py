@@ -34,6 +34,17 @@ class Prepare(Record, frozen=True):
     seed: int
 
 
+class FileRequest(Record, frozen=True):
+    """Keep a request, so that a later notebook finds it."""
+
+    contract: bytes
+    signature: bytes
+
+
+class ListRequests(Record, frozen=True):
+    """Ask for all requests that were kept."""
+
+
 class StartRun(Record, frozen=True):
     """Start the run of an approved contract."""
 
@@ -110,6 +121,20 @@ class SiteLines(Record, frozen=True):
     """All sites, in name order."""
 
     sites: tuple[SiteLine, ...]
+
+
+class RequestLine(Record, frozen=True):
+    """A request as the coordinator keeps it."""
+
+    contract: bytes
+    signature: bytes
+    created: float
+
+
+class RequestLines(Record, frozen=True):
+    """All requests, newest first."""
+
+    requests: tuple[RequestLine, ...]
 
 
 class Forwarded(Record, frozen=True):
@@ -275,6 +300,8 @@ ServiceAsk = (
     ListSites
     | Forward
     | Prepare
+    | FileRequest
+    | ListRequests
     | StartRun
     | AskQuery
     | AskRun
@@ -286,6 +313,7 @@ ServiceAsk = (
 )
 ServiceReply = (
     SiteLines
+    | RequestLines
     | Forwarded
     | Prepared
     | Fault

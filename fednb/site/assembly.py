@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 
 from fednb.errors import IntegrityError
-from fednb.privacy.egress import layout_of
 from fednb.privacy.pool import total
 from fednb.privacy.profiles import PROFILES
 from fednb.privacy.sealing import open_sealed
+from fednb.privacy.tables import StatisticsLayout
 from fednb.records.arrays import pack, unpack
 from fednb.records.outputs import Place
 from fednb.records.tasks import (
@@ -99,7 +99,9 @@ class Assembly:
             arrays=call.arrays,
         )
         if isinstance(plan, StatisticsPlan):
-            return replace(work, layout=layout_of(plan, contract.columns))
+            return replace(
+                work, layout=StatisticsLayout.from_plan(plan, contract.columns)
+            )
         if isinstance(plan, EmbeddingPlan):
             return replace(work, embedding=f"{call.place.contract}-{call.place.step}")
         if isinstance(plan, CoxPlan | LogisticPlan):

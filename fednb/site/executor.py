@@ -17,6 +17,7 @@ from fednb.records.tasks import (
     DescribePlan,
     EmbeddingPlan,
     LogisticPlan,
+    ModelSpec,
     StatisticsPlan,
 )
 from fednb.site.tasks.describe import describe
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from fednb.site.worker_process import WorkerProcess
 
 _KEPT_HEADS = 4
+INITIALISE_SECONDS = 120.0
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Progress | JobResult)
 
@@ -183,16 +185,33 @@ def run_job(
 
 
 def initial_weights(
-    worker: WorkerProcess, job: InitialiseJob, *, seconds: float = 120.0
+    worker: WorkerProcess,
+    network: ModelSpec,
+    *,
+    channels: int,
+    covariates: int,
+    seed: int,
 ) -> NDArray[np.float32]:
     """Return seeded initial weights, flat float32; needs no data.
+
+    Parameters
+    ----------
+    worker
+        Where torch is.
+    network
+        The network.
+    channels, covariates
+        Numbers of its inputs.
+    seed
+        Of the weights.
 
     Raises
     ------
     FednbError
         The network cannot be built.
     """
-    result = run_job(worker, job, seconds=seconds, allowed=lambda: True)
+    job = InitialiseJob("initialise", network, channels, covariates, seed)
+    result = run_job(worker, job, seconds=INITIALISE_SECONDS, allowed=lambda: True)
     if result.error:
         raise _failure(result)
     return np.asarray(unpack_all(result.vectors)["weights"], dtype=np.float32)

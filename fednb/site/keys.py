@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
-import secrets
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature
@@ -15,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from fednb.errors import IntegrityError
+from fednb.storage import secret_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,12 +35,12 @@ class SiteKeys:
 
     def __init__(self, folder: Path) -> None:
         self._signing = Ed25519PrivateKey.from_private_bytes(
-            _secret(folder / "signing.key")
+            secret_file(folder / "signing.key")
         )
         self.agreement = X25519PrivateKey.from_private_bytes(
-            _secret(folder / "agreement.key")
+            secret_file(folder / "agreement.key")
         )
-        self._salt = _secret(folder / "salt")
+        self._salt = secret_file(folder / "salt")
 
     @property
     def signing_public(self) -> str:
@@ -72,19 +70,3 @@ def signature_holds(public_key: str, signature: bytes, data: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
-
-
-def _secret(path: Path) -> bytes:
-    """Return the 32 secret bytes in a file, making them on first use."""
-    if not path.exists():
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(secrets.token_bytes(32))
-    if path.stat().st_mode & 0o077:
-        message = f"{path} can be read by others; restrict it with `chmod 600`."
-        raise IntegrityError(message)
-    secret = path.read_bytes()
-    if len(secret) != 32:
-        message = f"{path} holds {len(secret)} bytes, not a key of 32."
-        raise IntegrityError(message)
-    return secret

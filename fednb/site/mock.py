@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fednb.records.datasets import Column
 
 SUBJECTS = 60
-VOLUMES = 4
+VOLUMES = 8
 
 
 def mock_table(columns: tuple[Column, ...], seed: int = 0) -> bytes:

@@ -41,6 +41,11 @@ class SiteServer:
         self._gatekeeper = Gatekeeper(self._home, self._worker)
 
     @property
+    def path(self) -> Path:
+        """The home folder."""
+        return self._home.path
+
+    @property
     def name(self) -> str:
         """Name of the site."""
         return self._home.get("name")

@@ -38,6 +38,7 @@ class WorkerProcess:
         self._turn = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._frames: Frames = queue.Queue()
+        self._shut = False
 
     @property
     def pid(self) -> int:
@@ -80,7 +81,7 @@ class WorkerProcess:
             The worker died, or the task failed; the private detail says why.
         """
         with self._turn:
-            if not allowed():
+            if self._shut or not allowed():
                 message = "The task was stopped before it began."
                 raise RunStoppedError(message, refusal="stopped")
             return self._run(job, time.monotonic() + seconds, allowed, last)
@@ -90,6 +91,11 @@ class WorkerProcess:
         process = self._process
         if process is not None:
             process.kill()
+
+    def shut(self) -> None:
+        """Take no more jobs, and kill the one in progress."""
+        self._shut = True
+        self.kill()
 
     def close(self) -> None:
         """End the worker and collect it."""

@@ -15,10 +15,10 @@ import msgspec
 from fednb.config import MAX_MESSAGE_BYTES, PROTOCOL_FRAME_BYTES, PROTOCOL_VERSION
 from fednb.errors import InputError, WireError
 from fednb.records.messages import Ask, Reply
+from fednb.records.service import ServiceAsk, ServiceReply
 
 if TYPE_CHECKING:
     from fednb.records.base import Record
-
 T = TypeVar("T")
 
 _HEADER = struct.Struct("<3sBQ")
@@ -26,6 +26,10 @@ _MAGIC = b"FNB"
 _encoder = msgspec.msgpack.Encoder()
 _ask: msgspec.msgpack.Decoder[Ask] = msgspec.msgpack.Decoder(Ask)
 _reply: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+_service_ask: msgspec.msgpack.Decoder[ServiceAsk] = msgspec.msgpack.Decoder(ServiceAsk)
+_service_reply: msgspec.msgpack.Decoder[ServiceReply] = msgspec.msgpack.Decoder(
+    ServiceReply
+)
 
 
 def encode(record: Record, *, fixed: bool = False) -> bytes:
@@ -119,3 +123,15 @@ def _body(frame: bytes, limit: int) -> memoryview:
         message = f"The message is truncated or padded: {length} bytes were announced."
         raise WireError(message)
     return body
+
+
+def decode_service_ask(frame: bytes, *, limit: int = MAX_MESSAGE_BYTES) -> ServiceAsk:
+    """Return the message that a notebook sent to the service; see `decode_as`."""
+    return _read(_service_ask, frame, limit)
+
+
+def decode_service_reply(
+    frame: bytes, *, limit: int = MAX_MESSAGE_BYTES
+) -> ServiceReply:
+    """Return the message that the service answered; see `decode_as`."""
+    return _read(_service_reply, frame, limit)

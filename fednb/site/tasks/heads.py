@@ -13,7 +13,7 @@ from fednb.errors import DatasetError
 from fednb.privacy.disclosure import round_count
 from fednb.records.outputs import Decision
 from fednb.records.tasks import CoxPlan, LogisticPlan
-from fednb.site.tasks.table import load_table
+from fednb.site.tasks.table import table_of
 from fednb.survival.concordance import auc_counts, concordance_counts
 from fednb.survival.logistic import logistic_sums
 from fednb.survival.protocol import column_bounds
@@ -64,7 +64,7 @@ class Head:
         self._plan = plan
         self._design = design
         self._columns = {column.name: column for column in columns}
-        table = load_table(job.table)
+        table = table_of(job)
         self._embedding = _load_embedding(job, plan)
         self._fit = self._rows(table, job.split, plan.fit_on)
         self._test: _Rows | None = None

@@ -1,0 +1,325 @@
+"""From a plan to a contract: what is left open is settled against the cards."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from fednb.errors import PlanError, UnknownNameError
+from fednb.imaging import transforms
+from fednb.models import registry as models
+from fednb.privacy.egress import outputs_of
+from fednb.privacy.profiles import PROFILES, at_least_as_strict
+from fednb.privacy.secure_sum import MINIMUM_SITES
+from fednb.records.contracts import Contract, Participant, Privacy, Resources
+from fednb.records.service import Prepare, Prepared
+from fednb.records.tasks import (
+    AnyPlan,
+    CoxPlan,
+    DescribePlan,
+    EmbeddingPlan,
+    EvaluationPlan,
+    LogisticPlan,
+    ModelRef,
+    Plan,
+    StatisticsPlan,
+    StrategySpec,
+    StudyPlan,
+    TrainingPlan,
+)
+from fednb.storage import secret_file
+from fednb.strategies.registry import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from fednb.records.datasets import Column, DatasetCard
+
+DAYS = 30
+SECONDS_A_DAY = 86_400
+ProfileName = Literal["standard", "rare-disease", "open"]
+
+
+class Scientist:
+    """Who requests: a name to read, and a key that is the identity.
+
+    Parameters
+    ----------
+    folder
+        Where the key is kept, mode 0600; made on first use.
+    name
+        For people.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        self._key = Ed25519PrivateKey.from_private_bytes(
+            secret_file(folder / "scientist.key")
+        )
+
+    @property
+    def public_key(self) -> str:
+        """Ed25519 public key, hexadecimal."""
+        return self._key.public_key().public_bytes_raw().hex()
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the Ed25519 signature of `data`."""
+        return self._key.sign(data)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a request says beside its plan.
+
+    Attributes
+    ----------
+    dataset, purpose
+        Name at every site; why, in the scientist's words.
+    profile
+        Disclosure profile; empty: the strictest of the sites'.
+    secure_sum
+        None: wherever there are three sites.
+    resources
+        Caps.
+    days
+        Until the contract expires.
+    """
+
+    dataset: str
+    purpose: str
+    profile: ProfileName | Literal[""] = ""
+    secure_sum: bool | None = None
+    resources: Resources = field(default_factory=Resources)
+    days: float = DAYS
+
+
+def draft(
+    plan: Plan,
+    terms: Terms,
+    cards: Mapping[str, DatasetCard],
+    scientist: Scientist,
+    prepare: Callable[[Prepare], Prepared],
+) -> Contract:
+    """Return the contract of a plan.
+
+    Parameters
+    ----------
+    plan
+        One plan, or a study.
+    terms
+        See `Terms`.
+    cards
+        Card of the dataset at each participant.
+    scientist
+        Who asks.
+    prepare
+        Makes initial weights and keeps them.
+
+    Raises
+    ------
+    PlanError, UnknownNameError, InputError
+        The plan cannot run as written; nobody was asked.
+    """
+    if not cards:
+        raise UnknownNameError("dataset", terms.dataset, ())
+    if not terms.purpose.strip():
+        message = "A request needs a purpose: site owners decide by it."
+        raise PlanError(message)
+    steps = settle_steps(plan, cards)
+    privacy = _privacy(terms, cards)
+    initial, parameters = _prepare_all(steps, prepare)
+    names = sorted(cards)
+    subjects = [max(cards[n].subjects, 1) for n in names]
+    now = int(time.time())
+    outputs = outputs_of(
+        steps,
+        parameters=parameters,
+        privacy=privacy,
+        sites=len(names),
+        calls=terms.resources.calls,
+        vectors_of=_vectors,
+    )
+    return Contract(
+        version=1,
+        nonce=secrets.token_hex(16),
+        requester=scientist.name,
+        requester_key=scientist.public_key,
+        purpose=terms.purpose,
+        dataset=terms.dataset,
+        participants=tuple(_participant(cards[n]) for n in names),
+        steps=steps,
+        outputs=outputs,
+        privacy=privacy,
+        resources=terms.resources,
+        created=now,
+        expires=now + round(terms.days * SECONDS_A_DAY),
+        weights=tuple(n / sum(subjects) for n in subjects),
+        columns=common_columns(_columns_used(steps), cards),
+        initial=initial,
+        parameters=parameters,
+        standing=all(isinstance(p, DescribePlan | StatisticsPlan) for p in steps),
+    )
+
+
+def settle_steps(plan: Plan, cards: Mapping[str, DatasetCard]) -> tuple[AnyPlan, ...]:
+    """Return the plan's steps with everything that it left open settled.
+
+    Raises
+    ------
+    PlanError, UnknownNameError, InputError
+        A step names what does not exist, or leaves open what cannot be settled.
+    """
+    given = plan.steps if isinstance(plan, StudyPlan) else (plan,)
+    steps: list[AnyPlan] = []
+    for step in given:
+        if isinstance(step, TrainingPlan):
+            steps.append(_settle_training(step, cards))
+        elif isinstance(step, EvaluationPlan | EmbeddingPlan):
+            model = _settle_model(step.model, steps)
+            steps.append(msgspec.structs.replace(step, model=model))
+        else:
+            steps.append(step)  # type: ignore[arg-type]
+    return tuple(steps)
+
+
+def common_columns(
+    names: Sequence[str], cards: Mapping[str, DatasetCard]
+) -> tuple[Column, ...]:
+    """Return declarations that all sites share, labels united.
+
+    Raises
+    ------
+    UnknownNameError
+        A site has no such column.
+    PlanError
+        Two sites declare a column differently.
+    """
+    found = []
+    for name in dict.fromkeys(names):
+        declared = {site: _column(card, name) for site, card in sorted(cards.items())}
+        first_site, first = next(iter(declared.items()))
+        levels = list(first.levels)
+        for site, column in declared.items():
+            if _grid(column) != _grid(first):
+                message = (
+                    f"Column {name!r} is declared differently: {first_site} has "
+                    f"{_grid(first)}, {site} has {_grid(column)}. Ask the owners to "
+                    "agree on kind, bounds, step and resolution."
+                )
+                raise PlanError(message)
+            levels += [level for level in column.levels if level not in levels]
+        found.append(msgspec.structs.replace(first, levels=tuple(levels)))
+    return tuple(found)
+
+
+def _column(card: DatasetCard, name: str) -> Column:
+    for column in card.columns:
+        if column.name == name:
+            return column
+    raise UnknownNameError("column", name, (c.name for c in card.columns))
+
+
+def _grid(column: Column) -> tuple[object, ...]:
+    return (column.kind, column.lower, column.upper, column.step, column.resolution)
+
+
+def _settle_training(
+    plan: TrainingPlan, cards: Mapping[str, DatasetCard]
+) -> TrainingPlan:
+    models.validate(plan.network)
+    transforms.validate(plan.transforms)
+    strategy = resolve(plan.strategy)
+    if plan.optimiser not in strategy.optimisers:
+        message = (
+            f"Strategy {strategy.name!r} works with {', '.join(strategy.optimisers)}; "
+            f"the plan has {plan.optimiser!r}."
+        )
+        raise PlanError(message)
+    for name in (plan.target, *plan.covariates):
+        (column,) = common_columns((name,), cards)
+        if name == plan.target and column.kind != "binary":
+            message = f"The target must be binary (0 and 1); {name!r} is {column.kind}."
+            raise PlanError(message)
+    offered = dict.fromkeys(m for n in sorted(cards) for m in cards[n].modalities)
+    if not offered:
+        message = "The dataset has no images; train a head on its columns instead."
+        raise PlanError(message)
+    for modality in plan.modalities:
+        if modality not in offered:
+            raise UnknownNameError("modality", modality, offered)
+    chosen = plan.modalities or tuple(offered)
+    return msgspec.structs.replace(plan, modalities=chosen)
+
+
+def _settle_model(model: ModelRef, steps: Sequence[AnyPlan]) -> ModelRef:
+    """Point a study's model at the training step as settled."""
+    if not model.sha256.startswith("step:"):
+        return model
+    number = model.sha256.removeprefix("step:")
+    earlier = (
+        steps[int(number)] if number.isdigit() and int(number) < len(steps) else None
+    )
+    if not isinstance(earlier, TrainingPlan):
+        message = f"The study has no training step {number} before this one."
+        raise PlanError(message)
+    return ModelRef(model.sha256, earlier)
+
+
+def _privacy(terms: Terms, cards: Mapping[str, DatasetCard]) -> Privacy:
+    strictest = PROFILES[next(iter(cards.values())).profile]
+    for card in cards.values():
+        if not at_least_as_strict(strictest, PROFILES[card.profile]):
+            strictest = PROFILES[card.profile]
+    profile: ProfileName = terms.profile or strictest.name  # type: ignore[assignment]
+    secure = terms.secure_sum
+    if secure is None:
+        secure = len(cards) >= MINIMUM_SITES
+    return Privacy(profile, secure, 0.0 if profile == "open" else 0.1)
+
+
+def _prepare_all(
+    steps: Sequence[AnyPlan], prepare: Callable[[Prepare], Prepared]
+) -> tuple[dict[str, str], dict[str, int]]:
+    initial: dict[str, str] = {}
+    parameters: dict[str, int] = {}
+    for number, plan in enumerate(steps):
+        if isinstance(plan, TrainingPlan):
+            made = prepare(
+                Prepare(
+                    plan.network, len(plan.modalities), len(plan.covariates), plan.seed
+                )
+            )
+            initial[str(number)] = made.sha256
+            parameters[str(number)] = made.parameters
+    return initial, parameters
+
+
+def _columns_used(steps: Sequence[AnyPlan]) -> tuple[str, ...]:
+    used: list[str] = []
+    for plan in steps:
+        if isinstance(plan, StatisticsPlan):
+            used += [*plan.columns, *([plan.by] if plan.by else [])]
+        elif isinstance(plan, TrainingPlan):
+            used += [plan.target, *plan.covariates]
+        elif isinstance(plan, CoxPlan):
+            used += [plan.duration, plan.event, *plan.covariates]
+        elif isinstance(plan, LogisticPlan):
+            used += [plan.target, *plan.covariates]
+    return tuple(used)
+
+
+def _participant(card: DatasetCard) -> Participant:
+    return Participant(
+        card.site, card.signing_key, card.agreement_key, card.fingerprint
+    )
+
+
+def _vectors(spec: StrategySpec, parameters: int) -> dict[str, int]:
+    strategy = resolve(spec)
+    return {} if strategy.relay else strategy.vectors(parameters)

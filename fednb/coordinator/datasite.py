@@ -1,0 +1,282 @@
+"""A site as the coordinator and the notebook see it: messages, and its datasets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from typing_extensions import override
+
+from fednb.coordinator.mockdata import MockData
+from fednb.display import html, text
+from fednb.display.hooks import Shown
+from fednb.errors import (
+    InputError,
+    IntegrityError,
+    RefusedError,
+    UnknownNameError,
+    WireError,
+)
+from fednb.records.datasets import DatasetCard
+from fednb.records.messages import (
+    Ask,
+    AskStatus,
+    Browse,
+    FetchMock,
+    Ping,
+    Propose,
+    Publication,
+    Refusal,
+    Reply,
+    Standing,
+    State,
+)
+from fednb.wire.codec import decode_reply, encode
+
+if TYPE_CHECKING:
+    from fednb.coordinator.mockdata import DryRunner
+    from fednb.display.html import Html
+
+_DATASET_HEADERS = ("dataset", "subjects", "modalities", "summary")
+
+
+@dataclass(frozen=True, repr=False)
+class DatasetProxy(Shown):
+    """A dataset at a site: card and mock; the data stay where they are.
+
+    Attributes
+    ----------
+    card
+        What the owner publishes.
+    site
+        The site.
+    """
+
+    card: DatasetCard
+    site: DatasiteProxy
+
+    @property
+    def name(self) -> str:
+        """Name of the dataset."""
+        return self.card.dataset
+
+    @property
+    def mock(self) -> MockData:
+        """The mock half: look at it, and try plans on it."""
+        files = self.site.mock_files(self.card.dataset)
+        return MockData(self.card, files, self.site.dry_runner)
+
+    @property
+    def data(self) -> NoReturn:
+        """The private half, which no scientist ever gets.
+
+        Raises
+        ------
+        InputError
+            Always; says what to do instead.
+        """
+        message = (
+            f"The data of {self.card.dataset!r} never leave {self.card.site}. Look at "
+            ".mock and .card, ask fed.statistics(...), or request a plan."
+        )
+        raise InputError(message)
+
+    def _facts(self) -> list[tuple[str, object]]:
+        card = self.card
+        return [
+            ("Dataset", card.dataset),
+            ("Site", card.site),
+            ("Summary", card.summary),
+            ("Subjects", card.subjects or "below the threshold"),
+            ("Modalities", ", ".join(card.modalities)),
+            ("Profile", card.profile),
+            ("GPUs", ", ".join(card.gpus) or "none"),
+            ("Terms", card.terms),
+        ]
+
+    def _columns(self) -> list[tuple[object, ...]]:
+        return [
+            (c.name, c.kind, c.unit, self.card.counts.get(c.name, 0), c.description)
+            for c in self.card.columns
+        ]
+
+    def _text(self) -> str:
+        headers = ("column", "kind", "unit", "values", "description")
+        return text.fields(self._facts()) + "\n" + text.table(headers, self._columns())
+
+    def _html(self) -> Html:
+        headers = ("column", "kind", "unit", "values", "description")
+        facts = html.definition_list(self._facts())
+        return html.join([facts, html.table(headers, self._columns())])
+
+
+class Datasets(Mapping[str, DatasetProxy], Shown):
+    """The datasets of a site, by name.
+
+    Parameters
+    ----------
+    found
+        Proxies by name.
+    """
+
+    def __init__(self, found: dict[str, DatasetProxy]) -> None:
+        self._found = found
+
+    @override
+    def __getitem__(self, name: str) -> DatasetProxy:
+        if name not in self._found:
+            kind = "dataset"
+            raise UnknownNameError(kind, name, self._found)
+        return self._found[name]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    @override
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def _rows(self) -> list[tuple[object, ...]]:
+        return [
+            (d.name, d.card.subjects, ", ".join(d.card.modalities), d.card.summary)
+            for d in self._found.values()
+        ]
+
+    def _text(self) -> str:
+        return text.table(_DATASET_HEADERS, self._rows())
+
+    def _html(self) -> Html:
+        return html.table(_DATASET_HEADERS, self._rows())
+
+
+@dataclass(repr=False)
+class DatasiteProxy(Shown):
+    """Speaks with one site.
+
+    Attributes
+    ----------
+    name
+        Name of the site.
+    send
+        Carries a frame to the site and its answer back.
+    seen
+        Unix time of the last answer; 0: never.
+    dry_runner
+        Runs plans on mock data; None where the federation is not embedded.
+    """
+
+    name: str
+    send: Callable[[bytes], bytes]
+    seen: float = 0.0
+    dry_runner: DryRunner | None = None
+    _keys: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, ask: Ask) -> Reply:
+        """Send a message and return the site's answer.
+
+        Raises
+        ------
+        RefusedError
+            The site said no.
+        SiteDownError
+            The site cannot be reached.
+        WireError
+            The answer could not be read, or is another site's.
+        """
+        reply = decode_reply(self.send(encode(ask)))
+        self.seen = time.time()
+        if reply.site != self.name:
+            message = f"The answer of {self.name} bears the name {reply.site!r}."
+            raise WireError(message)
+        if isinstance(reply, Refusal):
+            raise RefusedError(self.name, reply.cause, reply.correlation)
+        return reply
+
+    @property
+    def datasets(self) -> Datasets:
+        """The datasets that the owner publishes, by name."""
+        return Datasets({c.dataset: DatasetProxy(c, self) for c in self.cards()})
+
+    def ping(self) -> State:
+        """Return a heartbeat."""
+        return self._state(Ping())
+
+    def propose(self, body: bytes, signature: bytes) -> Standing:
+        """Hand in a contract and return where it stands."""
+        return self._state(Propose(body, signature)).status
+
+    def status(self, contract: str) -> Standing:
+        """Return where a contract stands at the site."""
+        return self._state(AskStatus(contract)).status
+
+    def cards(self) -> tuple[DatasetCard, ...]:
+        """Return the cards that the owner publishes, their signatures checked.
+
+        Raises
+        ------
+        IntegrityError
+            A card is not signed by the key that it names, or the key changed.
+        """
+        reply = self._publication(Browse())
+        cards = []
+        for body, signature in zip(reply.bodies, reply.signatures, strict=True):
+            card = msgspec.json.decode(body, type=DatasetCard)
+            key = self._keys.setdefault(self.name, card.signing_key)
+            self._verify(key, signature, body)
+            cards.append(card)
+        return tuple(cards)
+
+    def mock_files(self, dataset: str) -> dict[str, bytes]:
+        """Return the files of a mock half by name, their signatures checked."""
+        if self.name not in self._keys:
+            self.cards()
+        reply = self._publication(FetchMock(dataset))
+        items = zip(reply.names, reply.bodies, reply.signatures, strict=True)
+        files = {}
+        for name, body, signature in items:
+            self._verify(self._keys[self.name], signature, body)
+            files[name] = body
+        return files
+
+    def _verify(self, key: str, signature: bytes, body: bytes) -> None:
+        try:
+            public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
+            public.verify(signature, body)
+        except (InvalidSignature, ValueError) as error:
+            message = (
+                f"A publication of {self.name} does not bear its signature; its key "
+                "may have changed. Ask the site owner."
+            )
+            raise IntegrityError(message) from error
+
+    def _state(self, ask: Ask) -> State:
+        reply = self.ask(ask)
+        if isinstance(reply, State):
+            return reply
+        message = f"{self.name} answered a {type(reply).__name__} for a state."
+        raise WireError(message)
+
+    def _publication(self, ask: Ask) -> Publication:
+        reply = self.ask(ask)
+        if isinstance(reply, Publication):
+            return reply
+        message = f"{self.name} answered a {type(reply).__name__} for a publication."
+        raise WireError(message)
+
+    def _facts(self) -> list[tuple[str, object]]:
+        return [
+            ("Datasite", self.name),
+            ("Last heard", text.utc(int(self.seen)) if self.seen else "never"),
+        ]
+
+    def _text(self) -> str:
+        return text.fields(self._facts())
+
+    def _html(self) -> Html:
+        return html.definition_list(self._facts())

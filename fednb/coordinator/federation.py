@@ -1,0 +1,399 @@
+"""The federation as a scientist holds it: sites, datasets, statistics, requests."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from typing_extensions import override
+
+from fednb.coordinator.client import Client
+from fednb.coordinator.contracting import Scientist, Terms, draft
+from fednb.coordinator.handles import Request, Run
+from fednb.coordinator.outcomes import Reading
+from fednb.display import html, text
+from fednb.display.hooks import Shown
+from fednb.errors import InputError, RunError, SiteDownError, UnknownNameError
+from fednb.records.base import canonical
+from fednb.records.contracts import Contract
+from fednb.records.service import (
+    AskQuery,
+    AskRun,
+    FileRequest,
+    ListRequests,
+    ListRuns,
+    Outcome,
+    RequestLines,
+    RunLine,
+    RunLines,
+)
+from fednb.records.tasks import StatisticsPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fednb.coordinator.datasite import DatasetProxy, DatasiteProxy
+    from fednb.coordinator.mockdata import DryRunner
+    from fednb.display.html import Html
+    from fednb.records.datasets import DatasetCard
+    from fednb.records.tasks import Plan
+    from fednb.results.statistics import StatisticsResult
+    from fednb.wire.transport import ServicePort
+
+STATISTICS_PURPOSE = "Aggregate statistics of the clinical table"
+
+
+class Sites(Mapping[str, "DatasiteProxy"], Shown):
+    """The datasites, by name.
+
+    Parameters
+    ----------
+    client
+        To ask how they are.
+    proxies
+        By name.
+    """
+
+    def __init__(self, client: Client, proxies: dict[str, DatasiteProxy]) -> None:
+        self._client = client
+        self._proxies = proxies
+
+    @override
+    def __getitem__(self, name: str) -> DatasiteProxy:
+        if name not in self._proxies:
+            kind = "site"
+            raise UnknownNameError(kind, name, self._proxies)
+        return self._proxies[name]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._proxies)
+
+    @override
+    def __len__(self) -> int:
+        return len(self._proxies)
+
+    def _rows(self) -> list[tuple[object, ...]]:
+        lines = self._client.sites().sites
+        return [
+            (s.site, s.state, text.utc(int(s.seen)) if s.seen else "never")
+            for s in lines
+        ]
+
+    def _text(self) -> str:
+        return text.table(_SITE_HEADERS, self._rows())
+
+    def _html(self) -> Html:
+        return html.table(_SITE_HEADERS, self._rows())
+
+
+_SITE_HEADERS = ("datasite", "state", "last heard")
+_FOUND_HEADERS = ("site", "dataset", "subjects", "modalities", "summary")
+
+
+class DatasetIndex(Shown):
+    """All datasets that the sites publish.
+
+    Parameters
+    ----------
+    found
+        In site-name order.
+    """
+
+    def __init__(self, found: Sequence[DatasetProxy]) -> None:
+        self._found = tuple(found)
+
+    def __iter__(self) -> Iterator[DatasetProxy]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __getitem__(self, index: int) -> DatasetProxy:
+        return self._found[index]
+
+    def search(
+        self, words: str = "", *, modality: str = "", min_subjects: int = 0
+    ) -> DatasetIndex:
+        """Return the datasets that match.
+
+        Parameters
+        ----------
+        words
+            Each must occur in the name, summary, terms or a column, in any case.
+        modality
+            A modality that the dataset has; ``"MR"`` stands for any image.
+        min_subjects
+            Least number of subjects, by the published rounded count.
+        """
+        wanted = words.lower().split()
+
+        def matches(dataset: DatasetProxy) -> bool:
+            card = dataset.card
+            names = " ".join(c.name for c in card.columns)
+            body = f"{card.dataset} {card.summary} {card.terms} {names}".lower()
+            has = not modality or modality in card.modalities
+            has = has or (modality == "MR" and bool(card.modalities))
+            return (
+                all(word in body for word in wanted)
+                and has
+                and card.subjects >= min_subjects
+            )
+
+        return DatasetIndex([d for d in self._found if matches(d)])
+
+    def _rows(self) -> list[tuple[object, ...]]:
+        return [
+            (
+                d.card.site,
+                d.card.dataset,
+                d.card.subjects,
+                ", ".join(d.card.modalities),
+                d.card.summary,
+            )
+            for d in self._found
+        ]
+
+    def _text(self) -> str:
+        return text.table(_FOUND_HEADERS, self._rows())
+
+    def _html(self) -> Html:
+        return html.table(_FOUND_HEADERS, self._rows())
+
+
+class Federation(Shown):
+    """Datasites, and one scientist who asks them.
+
+    Parameters
+    ----------
+    port
+        To the coordinator's service.
+    scientist
+        Who asks; signs every contract.
+    dry_runner
+        Runs plans on mock data; None where the federation is not embedded.
+    """
+
+    def __init__(
+        self,
+        port: ServicePort,
+        scientist: Scientist,
+        dry_runner: DryRunner | None = None,
+    ) -> None:
+        self._client = Client(port)
+        self._scientist = scientist
+        names = [line.site for line in self._client.sites().sites]
+        self._proxies = {n: self._client.proxy(n, dry_runner) for n in names}
+        self._standing: dict[tuple[str, tuple[str, ...]], Request] = {}
+
+    def __enter__(self) -> Federation:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __getitem__(self, site: str) -> DatasiteProxy:
+        """Return a datasite by name."""
+        return self.datasites[site]
+
+    @property
+    def datasites(self) -> Sites:
+        """The datasites, by name."""
+        return Sites(self._client, self._proxies)
+
+    @property
+    def datasets(self) -> DatasetIndex:
+        """All datasets that can be found now; a site that is down has none."""
+        found: list[DatasetProxy] = []
+        for name in sorted(self._proxies):
+            try:
+                found += self._proxies[name].datasets.values()
+            except SiteDownError:
+                continue
+        return DatasetIndex(found)
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """All requests made from this coordinator, newest first."""
+        lines = self._client.ask(ListRequests(), RequestLines).requests
+        return tuple(
+            self._request(msgspec.json.decode(r.contract, type=Contract), r.signature)
+            for r in lines
+        )
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, newest first."""
+        lines = self._client.ask(ListRuns(), RunLines).runs
+        return tuple(self.run(line.run) for line in lines)
+
+    def run(self, run: str) -> Run:
+        """Attach to a run by its id."""
+        line = self._client.ask(AskRun(run), RunLine)
+        contract = next(r.contract for r in self.requests if r.hash == line.contract)
+        return Run(run, contract, self._client)
+
+    def request(
+        self,
+        plan: Plan,
+        *,
+        dataset: str = "",
+        purpose: str = "",
+        sites: Sequence[str] | None = None,
+        **terms: Any,  # noqa: ANN401
+    ) -> Request:
+        """Ask every site that has the dataset to approve a plan.
+
+        Parameters
+        ----------
+        plan
+            What to do.
+        dataset
+            Name of the dataset; empty where the sites publish only one.
+        purpose
+            Why: site owners decide by it.
+        sites
+            Participants; None: all that have the dataset.
+        **terms
+            Further fields of `fednb.coordinator.contracting.Terms`: profile,
+            secure_sum, resources, days.
+
+        Raises
+        ------
+        PlanError, UnknownNameError, InputError
+            The plan cannot run as written; nobody was asked.
+        RefusedError
+            A site refused the contract outright.
+        """
+        name = dataset or self._only_dataset()
+        cards = self._cards(name, sites)
+        asked = Terms(name, purpose or _purpose(plan), **terms)
+        contract = draft(plan, asked, cards, self._scientist, self._client.prepare)
+        return self._propose(contract)
+
+    def statistics(
+        self,
+        dataset: str,
+        columns: Sequence[str],
+        by: str = "",
+        *,
+        quantiles: Sequence[float] = (0.25, 0.5, 0.75),
+        sites: Sequence[str] | None = None,
+    ) -> StatisticsResult:
+        """Return pooled statistics under a standing contract.
+
+        Parameters
+        ----------
+        dataset
+            Name of the dataset.
+        columns
+            Columns to summarise.
+        by
+            Column to group by; empty: none.
+        quantiles
+            Probabilities within .05 and .95.
+        sites
+            Participants; None: all that have the dataset.
+
+        Raises
+        ------
+        UnknownNameError
+            No such dataset or column.
+        RunError
+            An owner has not approved the standing contract yet.
+        """
+        plan = StatisticsPlan(tuple(columns), by, tuple(quantiles))
+        request = self._standing_request(dataset, sites)
+        known = [c.name for c in request.contract.columns]
+        for name in (*plan.columns, *((by,) if by else ())):
+            if name not in known:
+                raise UnknownNameError("column", name, known)
+        run = secrets.token_hex(8)
+        query = canonical(plan)
+        signed = "\x1f".join(("fednb-query", request.hash, run)).encode()
+        signature = self._scientist.sign(signed + b"\x1f" + query)
+        outcome = self._client.ask(
+            AskQuery(run, request.hash, query, signature), Outcome
+        )
+        reading = Reading(outcome, request.contract, self._client.weights)
+        return reading.statistics(plan, outcome.steps[0])
+
+    def close(self) -> None:
+        """Let go of the service."""
+        self._client.port.close()
+
+    def _standing_request(self, dataset: str, sites: Sequence[str] | None) -> Request:
+        """Return the standing contract of a dataset, requesting it once."""
+        cards = self._cards(dataset, sites)
+        key = (dataset, tuple(c.fingerprint for c in cards.values()))
+        known = self._standing.get(key)
+        if known is None:
+            first = next(iter(cards.values()))
+            plan = StatisticsPlan(tuple(c.name for c in first.columns))
+            terms = Terms(dataset, STATISTICS_PURPOSE)
+            contract = draft(plan, terms, cards, self._scientist, self._client.prepare)
+            known = self._standing[key] = self._propose(contract)
+        return self._approved(known)
+
+    def _approved(self, request: Request) -> Request:
+        status = request.status
+        waiting = sorted(n for n, s in status.items() if s != "approved")
+        if waiting:
+            message = (
+                f"Statistics of {request.contract.dataset!r} wait for the approval of "
+                f"{', '.join(waiting)}: request {request.hash[:12]}, asked once."
+            )
+            raise RunError(message, site=waiting[0], refusal="not-approved")
+        return request
+
+    def _propose(self, contract: Contract) -> Request:
+        body = canonical(contract)
+        signature = self._scientist.sign(body)
+        self._client.ask(FileRequest(body, signature), RequestLines)
+        for name in contract.sites():
+            self._proxies[name].propose(body, signature)
+        return self._request(contract, signature)
+
+    def _request(self, contract: Contract, signature: bytes) -> Request:
+        return Request(contract, signature, self._client, self._proxies)
+
+    def _cards(
+        self, dataset: str, sites: Sequence[str] | None
+    ) -> dict[str, DatasetCard]:
+        """Return the card of a dataset at each site that takes part."""
+        if sites is not None:
+            for name in sites:
+                self.datasites[name]
+        found = {
+            d.card.site: d.card
+            for d in self.datasets
+            if d.name == dataset and (sites is None or d.card.site in sites)
+        }
+        if not found:
+            raise UnknownNameError("dataset", dataset, {d.name for d in self.datasets})
+        missing = sorted(set(sites or ()) - set(found))
+        if missing:
+            message = f"{', '.join(missing)} cannot be reached or lacks {dataset!r}."
+            raise InputError(message)
+        return dict(sorted(found.items()))
+
+    def _only_dataset(self) -> str:
+        names = sorted({d.name for d in self.datasets})
+        if len(names) == 1:
+            return names[0]
+        message = f"Name the dataset: there are {', '.join(names) or 'none'}."
+        raise InputError(message)
+
+    def _text(self) -> str:
+        sites = ", ".join(sorted(self._proxies))
+        return f"Federation of {len(self._proxies)} datasites: {sites}"
+
+    def _html(self) -> Html:
+        rows = [(n, "datasite") for n in sorted(self._proxies)]
+        return html.table(("Federation", ""), rows)
+
+
+def _purpose(plan: Plan) -> str:
+    return f"{type(plan).__name__.removesuffix('Plan')} plan without a stated purpose"

@@ -1,0 +1,316 @@
+"""Requests and runs as a scientist holds them; each shows itself."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fednb.coordinator.outcomes import Reading
+from fednb.display import html, text
+from fednb.display.contract import contract_html, contract_text
+from fednb.display.hooks import Shown
+from fednb.display.progress import RunProgress
+from fednb.errors import FednbError, RefusedError, RunError, RunStoppedError, revive
+from fednb.records.base import canonical
+from fednb.records.service import (
+    FINAL,
+    AskEvents,
+    AskOutcome,
+    AskRun,
+    Control,
+    Event,
+    Events,
+    Outcome,
+    RunLine,
+    StartRun,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from fednb.coordinator.client import Client
+    from fednb.coordinator.datasite import DatasiteProxy
+    from fednb.display.html import Html
+    from fednb.records.contracts import Contract
+    from fednb.records.messages import Standing
+
+_WAIT_SECONDS = 0.5
+
+
+@dataclass(frozen=True, repr=False)
+class Preview(Shown):
+    """A contract as a site owner will see it.
+
+    Attributes
+    ----------
+    contract
+        What was, or would be, requested.
+    status
+        Where it stands.
+    """
+
+    contract: Contract
+    status: str = "unknown"
+
+    def _text(self) -> str:
+        return contract_text(self.contract, self.status)
+
+    def _html(self) -> Html:
+        return contract_html(self.contract, self.status)
+
+
+@dataclass(frozen=True, repr=False)
+class Request(Shown):
+    """A contract handed in at every participant.
+
+    Attributes
+    ----------
+    contract
+        What was requested.
+    signature
+        The scientist's.
+    """
+
+    contract: Contract
+    signature: bytes
+    _client: Client = field(compare=False)
+    _sites: Mapping[str, DatasiteProxy] = field(compare=False)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the contract: what owners approve."""
+        return self.contract.hash()
+
+    @property
+    def status(self) -> dict[str, Standing]:
+        """Where the contract stands at each participant, asked now."""
+        contract = self.hash
+        return {n: self._sites[n].status(contract) for n in self.contract.sites()}
+
+    def preview(self) -> Preview:
+        """Return the contract as its owners see it."""
+        return Preview(self.contract)
+
+    def wait(self, timeout: float | None = None) -> Request:
+        """Wait until every owner has decided.
+
+        Parameters
+        ----------
+        timeout
+            Seconds; None: without end.
+
+        Raises
+        ------
+        RunError
+            An owner denied, or the time is over; names the sites.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            status = self.status
+            against = sorted(n for n, s in status.items() if s in _AGAINST)
+            if against:
+                message = f"Not approved: {_standing(status, against)}."
+                raise RunError(message, site=against[0], refusal="denied")
+            waiting = sorted(n for n, s in status.items() if s != "approved")
+            if not waiting:
+                return self
+            if deadline is not None and time.monotonic() >= deadline:
+                message = f"Still waiting for {', '.join(waiting)} after {timeout} s."
+                raise RunError(message, site=waiting[0], refusal="not-approved")
+            time.sleep(_WAIT_SECONDS)
+
+    def start(self, *, dry_run: bool = False) -> Run:
+        """Start the run.
+
+        Parameters
+        ----------
+        dry_run
+            Mark the result as one of mock data.
+
+        Raises
+        ------
+        RunError
+            Not every owner has approved, or the contract was run already.
+        """
+        status = self.status
+        waiting = sorted(n for n, s in status.items() if s != "approved")
+        if waiting:
+            message = (
+                f"Not approved yet: {_standing(status, waiting)}. Wait with "
+                ".wait(), or ask the site owners."
+            )
+            raise RunError(message, site=waiting[0], refusal="not-approved")
+        run = secrets.token_hex(8)
+        ask = StartRun(run, canonical(self.contract), self.signature)
+        self._client.ask(ask, RunLine)
+        return Run(run, self.contract, self._client, dry_run)
+
+    def _text(self) -> str:
+        return contract_text(self.contract)
+
+    def _html(self) -> Html:
+        return contract_html(self.contract)
+
+
+_AGAINST = ("denied", "revoked", "expired", "unknown")
+
+
+def _standing(status: Mapping[str, str], names: list[str]) -> str:
+    return ", ".join(f"{name} ({status[name]})" for name in names)
+
+
+@dataclass(frozen=True, repr=False)
+class Run(Shown):
+    """A run, driven by the coordinator's service; this is a handle to it.
+
+    Attributes
+    ----------
+    id
+        Names the run; ``fed.run(id)`` attaches to it again.
+    contract
+        Under which it runs.
+    dry_run
+        Whether it runs on mock data.
+    """
+
+    id: str
+    contract: Contract
+    _client: Client = field(compare=False)
+    dry_run: bool = False
+
+    @property
+    def line(self) -> RunLine:
+        """How the run stands, asked now."""
+        return self._client.ask(AskRun(self.id), RunLine)
+
+    @property
+    def status(self) -> str:
+        """``"running"``, ``"paused"``, ``"completed"``, ``"failed"``, ..."""
+        return self.line.status
+
+    def events(self, since: int = 0, wait: float = 0.0) -> tuple[Event, ...]:
+        """Return what happened after event number `since`.
+
+        Parameters
+        ----------
+        since
+            Number of the last event that is known.
+        wait
+            Seconds to wait where there is none yet.
+        """
+        return self._client.ask(AskEvents(self.id, since, wait), Events).events
+
+    def follow(self) -> Iterator[Event]:
+        """Yield events as they happen, until the run ends or pauses."""
+        since = 0
+        while True:
+            found = self.events(since, wait=_WAIT_SECONDS)
+            yield from found
+            if found:
+                since = found[-1].seq
+            elif self.status in {*FINAL, "paused"}:
+                return
+
+    def pause(self) -> Run:
+        """Let the round in progress end, and begin no other."""
+        self._client.ask(Control(self.id, "pause"), RunLine)
+        return self
+
+    def resume(self) -> Run:
+        """Go on, from the newest checkpoint."""
+        self._client.ask(Control(self.id, "resume"), RunLine)
+        return self
+
+    def stop(self) -> Run:
+        """Stop for good; what sites are doing for it is dead within two seconds."""
+        self._client.ask(Control(self.id, "stop"), RunLine)
+        return self
+
+    def wait(self, timeout: float | None = None, *, progress: bool = False) -> Run:
+        """Wait until the run has ended or paused.
+
+        Parameters
+        ----------
+        timeout
+            Seconds; None: without end.
+        progress
+            Show rounds as they finish, in a terminal or a notebook.
+
+        Raises
+        ------
+        RunError
+            The time is over.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        since = 0
+        with RunProgress(self.contract, shown=progress) as shown:
+            while True:
+                found = self.events(since, wait=_WAIT_SECONDS)
+                for event in found:
+                    shown.add(event)
+                    since = event.seq
+                if not found and self.status in {*FINAL, "paused"}:
+                    return self
+                if deadline is not None and time.monotonic() >= deadline:
+                    message = f"Run {self.id} is {self.status} after {timeout} s."
+                    raise RunError(message)
+
+    def results(self, *, progress: bool = False) -> tuple[Any, ...]:
+        """Wait for the end and return one result a step.
+
+        Raises
+        ------
+        FednbError
+            The run failed, paused or was stopped; names the site and the cause.
+        """
+        self.wait(progress=progress)
+        line = self.line
+        if line.status != "completed":
+            raise _error_of(self.id, line)
+        outcome = self._client.ask(AskOutcome(self.id), Outcome)
+        load = self._client.weights
+        return Reading(outcome, self.contract, load, self.dry_run).results()
+
+    def result(self, *, progress: bool = False) -> Any:  # noqa: ANN401
+        """Wait for the end and return the result; of a study, that of its last step."""
+        return self.results(progress=progress)[-1]
+
+    def _facts(self) -> list[tuple[str, object]]:
+        line = self.line
+        sites = ", ".join(
+            f"{s.site} ({text.human_seconds(max(time.time() - s.seen, 0))} ago)"
+            if s.seen
+            else f"{s.site} (never heard)"
+            for s in line.sites
+        )
+        return [
+            ("Run", self.id),
+            ("Status", line.status),
+            ("Step", f"{line.step + 1} of {len(self.contract.steps)}"),
+            ("Round", f"{line.round} of at most {line.rounds}"),
+            ("Sites", sites),
+            ("Fault", line.fault.arguments[0] if line.fault else "none"),
+        ]
+
+    def _text(self) -> str:
+        return text.fields(self._facts())
+
+    def _html(self) -> Html:
+        return html.definition_list(self._facts())
+
+
+def _error_of(run: str, line: RunLine) -> FednbError:
+    """Return the error that says why a run has no result."""
+    if line.status == "stopped":
+        message = f"Run {run} was stopped; request it anew to start over."
+        return RunStoppedError(message, refusal="stopped")
+    if line.fault is None:
+        message = f"Run {run} is {line.status}; resume it to go on."
+        return RunError(message)
+    error = revive(line.fault.error, line.fault.arguments)
+    if isinstance(error, RefusedError) or line.status == "failed":
+        return error
+    message = f"Run {run} is {line.status}: {error} Resume it to go on."
+    return RunError(message, site=getattr(error, "site", ""), refusal=error.cause)

@@ -1,0 +1,260 @@
+"""From what a run brought to results that show themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fednb.errors import RunError
+from fednb.models.registry import embedding_width
+from fednb.privacy.profiles import PROFILES
+from fednb.privacy.summaries import summarise
+from fednb.privacy.tables import StatisticsLayout
+from fednb.records.arrays import unpack
+from fednb.records.tasks import (
+    AnyPlan,
+    CoxPlan,
+    EmbeddingPlan,
+    EmbeddingRef,
+    EvaluationPlan,
+    LogisticPlan,
+    ModelRef,
+    StatisticsPlan,
+    TrainingPlan,
+)
+from fednb.results.embedding import EmbeddingResult
+from fednb.results.evaluation import EvaluationResult, SplitScore, hanley_mcneil
+from fednb.results.statistics import ColumnSummary, StatisticsResult
+from fednb.results.survival import CoxResult, LogisticResult
+from fednb.results.training import RoundRecord, TrainingResult
+from fednb.survival.concordance import PairCounts
+from fednb.survival.coxph import estimate
+from fednb.survival.logistic import LogisticEstimate
+from fednb.survival.newton import covariance
+from fednb.survival.protocol import HeadDesign, HeadState, design_of, replay
+from fednb.survival.rounding import rounding_covariance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from fednb.records.contracts import Contract
+    from fednb.records.service import Outcome, StepOutcome
+
+    Floats = NDArray[np.float64]
+    Loader = Callable[[str], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A finished run and its contract, to be read as results.
+
+    Attributes
+    ----------
+    outcome, contract
+        What the run brought, and under what contract.
+    load
+        Returns weights by their hash.
+    dry_run
+        Whether it ran on mock data.
+    """
+
+    outcome: Outcome
+    contract: Contract
+    load: Loader
+    dry_run: bool = False
+
+    def results(self) -> tuple[Any, ...]:
+        """Return one result a step."""
+        return tuple(
+            self._step(plan, outcome)
+            for plan, outcome in zip(
+                self.contract.steps, self.outcome.steps, strict=True
+            )
+        )
+
+    def _step(self, plan: AnyPlan, step: StepOutcome) -> Any:  # noqa: ANN401
+        readers: dict[type, Callable[[Any, StepOutcome], Any]] = {
+            StatisticsPlan: self.statistics,
+            TrainingPlan: self._training,
+            EvaluationPlan: self._evaluation,
+            EmbeddingPlan: self._embedding,
+            CoxPlan: self._cox,
+            LogisticPlan: self._logistic,
+        }
+        reader = readers.get(type(plan))
+        if reader is None:
+            message = f"There is no result of a {type(plan).__name__}."
+            raise RunError(message)
+        return reader(plan, step)
+
+    def statistics(self, plan: StatisticsPlan, step: StepOutcome) -> StatisticsResult:
+        """Return the result of a statistics query under a standing contract."""
+        layout = StatisticsLayout.from_plan(plan, self.contract.columns)
+        profile = PROFILES[self.contract.privacy.profile]
+        found = summarise(
+            layout, _total(step), sites=len(self.contract.participants), profile=profile
+        )
+        return StatisticsResult(
+            dataset=self.contract.dataset,
+            columns=tuple(ColumnSummary.of(s) for s in found),
+            sites=self.contract.sites(),
+            profile=profile.name,
+            by=plan.by,
+            releases=step.releases,
+        )
+
+    def _training(self, plan: TrainingPlan, step: StepOutcome) -> TrainingResult:
+        rounds = tuple(RoundRecord.of(line) for line in step.rounds)
+        return TrainingResult(
+            run=self.outcome.run,
+            contract=self.outcome.contract,
+            ref=ModelRef(step.weights, plan),
+            parameters=self.contract.parameters[str(step.step)],
+            strategy=plan.strategy.name,
+            sites=self.contract.sites(),
+            rounds=rounds,
+            releases=step.releases,
+            loader=lambda: {"weights": self.load(step.weights)},
+            dry_run=self.dry_run,
+        )
+
+    def _evaluation(self, plan: EvaluationPlan, step: StepOutcome) -> EvaluationResult:
+        n, loss, brier, concordant, tied, pairs, positives = (
+            float(v) for v in _total(step)
+        )
+        auc = (concordant + 0.5 * tied) / pairs if pairs else np.nan
+        spread = hanley_mcneil(auc, round(positives), round(n - positives))
+        score = SplitScore(
+            split=plan.split,
+            auc=auc,
+            auc_se=spread if pairs else np.nan,
+            log_loss=loss / n if n else np.nan,
+            brier=brier / n if n else np.nan,
+            n=round(n),
+        )
+        return EvaluationResult(
+            splits=(score,),
+            target=plan.model.training.target,
+            sites=self.contract.sites(),
+            profile=self.contract.privacy.profile,
+            releases=step.releases,
+        )
+
+    def _embedding(self, plan: EmbeddingPlan, step: StepOutcome) -> EmbeddingResult:
+        training = plan.model.training
+        ref = EmbeddingRef(
+            self.outcome.contract,
+            step.step,
+            embedding_width(training.network),
+            training.split,
+        )
+        return EmbeddingResult(
+            ref=ref,
+            sites=self.contract.sites(),
+            profile=self.contract.privacy.profile,
+            releases=step.releases,
+        )
+
+    def _head(
+        self, plan: CoxPlan | LogisticPlan, step: StepOutcome
+    ) -> tuple[HeadDesign, HeadState]:
+        design = design_of(
+            plan,
+            self.contract.columns,
+            precision=self.contract.privacy.precision,
+            parts=len(self.contract.participants),
+        )
+        totals = [np.asarray(unpack(t), dtype=np.float64) for t in step.totals]
+        return design, replay(design, totals)
+
+    def _cox(self, plan: CoxPlan, step: StepOutcome) -> CoxResult:
+        design, state = self._head(plan, step)
+        if state.newton is None or state.options is None or state.scale is None:
+            message = "The fit has not run."
+            raise RunError(message)
+        fitted = estimate(
+            state.newton,
+            state.options,
+            names=state.names(design),
+            n=state.n,
+            events=state.events,
+        )
+        return CoxResult(
+            estimate=fitted.rescale(state.scale.mean, state.scale.std),
+            penalizer=plan.penalizer,
+            sites=self.contract.sites(),
+            pairs=_pairs(state.metrics),
+            evaluated_on=plan.evaluate_on,
+            precision_shift=_shift(state),
+            profile=self.contract.privacy.profile,
+            releases=step.releases,
+            duration=plan.duration,
+            event=plan.event,
+            strata=plan.strata,
+            ties=plan.ties,
+        )
+
+    def _logistic(self, plan: LogisticPlan, step: StepOutcome) -> LogisticResult:
+        design, state = self._head(plan, step)
+        metrics = state.metrics if state.metrics is not None else np.zeros(5)
+        positives = round(float(metrics[1]))
+        return LogisticResult(
+            estimate=_logistic_estimate(design, state),
+            penalizer=plan.penalizer,
+            sites=self.contract.sites(),
+            pairs=_pairs(state.metrics),
+            evaluated_on=plan.evaluate_on,
+            precision_shift=_shift(state),
+            profile=self.contract.privacy.profile,
+            releases=step.releases,
+            target=plan.target,
+            positives=positives,
+            negatives=round(float(metrics[0])) - positives,
+        )
+
+
+def _total(step: StepOutcome) -> Floats:
+    return np.asarray(unpack(step.totals[0]), dtype=np.float64)
+
+
+def _pairs(metrics: Floats | None) -> PairCounts | None:
+    if metrics is None:
+        return None
+    concordant, tied, comparable = (round(float(v)) for v in metrics[2:5])
+    return PairCounts(concordant, tied, comparable)
+
+
+def _shift(state: HeadState) -> float:
+    """Return the largest shift that rounding may cause, in standard errors."""
+    newton, options = state.newton, state.options
+    if newton is None or newton.sums is None or not options or not options.precision:
+        return 0.0
+    noise = np.diagonal(rounding_covariance(newton.sums, options))
+    variance = np.diagonal(covariance(newton.sums, options))
+    return float(np.sqrt(np.max(noise / variance)))
+
+
+def _logistic_estimate(design: HeadDesign, state: HeadState) -> LogisticEstimate:
+    """Return a logistic fit in the columns' own units."""
+    newton, options, scale = state.newton, state.options, state.scale
+    if newton is None or newton.sums is None or options is None or scale is None:
+        message = "The fit has not run."
+        raise RunError(message)
+    p = len(scale.mean)
+    back = np.zeros((p + 1, p + 1))
+    back[:p, :p] = np.diag(1 / scale.std)
+    back[p, :p] = -scale.mean / scale.std
+    back[p, p] = 1.0
+    spread = covariance(newton.sums, options)
+    return LogisticEstimate(
+        names=state.names(design),
+        coefficients=back @ newton.trial,
+        covariance=back @ spread @ back.T,
+        log_likelihood=newton.sums.log_likelihood,
+        n=state.n,
+        evaluations=newton.evaluations,
+    )

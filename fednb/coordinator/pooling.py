@@ -1,0 +1,206 @@
+"""One call to all participants at once, and the sum of what they release."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from fednb.config import LONG_POLL_SECONDS
+from fednb.errors import (
+    IntegrityError,
+    RefusedError,
+    RunStoppedError,
+    SiteDownError,
+    WireError,
+)
+from fednb.privacy.pool import total
+from fednb.records.messages import Call, Collect, Release, State
+from fednb.records.service import ReleaseLine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fednb.coordinator.datasite import DatasiteProxy
+    from fednb.records.contracts import Contract
+    from fednb.records.outputs import Output, Place
+
+RETRIES = 3
+RETRY_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The releases of one call to all its sites.
+
+    Attributes
+    ----------
+    outputs
+        For each output name, every site's output in site-name order.
+    lines
+        What left, by name and size.
+    """
+
+    outputs: dict[str, tuple[Output, ...]]
+    lines: tuple[ReleaseLine, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all outputs."""
+        return sum(line.bytes for line in self.lines)
+
+    def total(
+        self, name: str, contract: Contract, *, training: bool
+    ) -> NDArray[np.float64]:
+        """Return the sum of an output over all participants."""
+        return total(self.outputs[name], contract.sites(), training=training)
+
+
+class Pool:
+    """Calls several sites at the same time.
+
+    Parameters
+    ----------
+    sites
+        Proxies by name.
+    """
+
+    def __init__(self, sites: Mapping[str, DatasiteProxy]) -> None:
+        self.sites = dict(sites)
+        self._threads = ThreadPoolExecutor(
+            max(4, len(self.sites)), thread_name_prefix="fednb-pool"
+        )
+
+    def close(self) -> None:
+        """Stop calling."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def each(
+        self, names: tuple[str, ...], action: Callable[[DatasiteProxy], object]
+    ) -> dict[str, object]:
+        """Do something with several sites at once and return what each gave."""
+        futures = {n: self._threads.submit(action, self.sites[n]) for n in names}
+        return {name: future.result() for name, future in futures.items()}
+
+    def collect(
+        self,
+        calls: Mapping[str, Call],
+        contract: Contract,
+        *,
+        going_on: Callable[[], bool],
+    ) -> Collected:
+        """Send each site its call and wait until all have released.
+
+        Parameters
+        ----------
+        calls
+            One call a site.
+        contract
+            Under which they are made.
+        going_on
+            Asked while sites work; False gives up.
+
+        Raises
+        ------
+        RefusedError
+            A site said no.
+        SiteDownError
+            A site could not be reached, after some retries.
+        RunStoppedError
+            `going_on` said so.
+        IntegrityError
+            An output is not signed by its site, or belongs elsewhere.
+        """
+        keys = {p.site: p.signing_key for p in contract.participants}
+
+        def one(name: str) -> Release:
+            release = _patiently(self.sites[name], calls[name], going_on)
+            _check(release, calls[name].place, keys[name])
+            return release
+
+        names = sorted(calls)
+        if len(names) == 1:
+            releases = [one(names[0])]
+        else:
+            futures = [self._threads.submit(one, name) for name in names]
+            # wait for all, so that no site is left working on a round given up
+            errors = [future.exception() for future in futures]
+            for error in errors:
+                if error is not None:
+                    raise error
+            releases = [future.result() for future in futures]
+        outputs: dict[str, list[Output]] = {}
+        for release in releases:
+            for output in release.outputs:
+                outputs.setdefault(output.name, []).append(output)
+        lines = tuple(_line(r, o) for r in releases for o in r.outputs)
+        return Collected({n: tuple(found) for n, found in outputs.items()}, lines)
+
+
+def _patiently(
+    site: DatasiteProxy, call: Call, going_on: Callable[[], bool]
+) -> Release:
+    """Send a call; ask again while the site works, retry while it is away."""
+    ask: Call | Collect = call
+    failures = 0
+    while True:
+        if not going_on():
+            message = "The run was stopped."
+            raise RunStoppedError(message, site=site.name, refusal="stopped")
+        try:
+            reply = site.ask(ask)
+        except (SiteDownError, RefusedError) as error:
+            failures += 1
+            if failures > RETRIES or not _passing(error, ask):
+                raise
+            time.sleep(RETRY_SECONDS * failures)
+            ask = call
+            continue
+        if isinstance(reply, Release):
+            return reply
+        if not isinstance(reply, State) or reply.status != "working":
+            message = f"{site.name} answered a {type(reply).__name__} to a call."
+            raise WireError(message)
+        ask = Collect(call.id, LONG_POLL_SECONDS)
+
+
+def _passing(error: SiteDownError | RefusedError, ask: Call | Collect) -> bool:
+    """Whether it is worth sending a call again, in full."""
+    if isinstance(error, SiteDownError):
+        return True
+    # a site that was restarted has forgotten what it was working on
+    return isinstance(ask, Collect) and error.refusal == "unknown-contract"
+
+
+def _check(release: Release, place: Place, key: str) -> None:
+    """Refuse outputs that the site did not sign for this place."""
+    public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
+    try:
+        public.verify(release.head_signature, bytes.fromhex(release.head))
+        for output in release.outputs:
+            if output.place != place or output.site != release.site:
+                message = f"An output of {release.site} belongs to another round."
+                raise IntegrityError(message)
+            public.verify(output.signature, output.signed_bytes())
+    except InvalidSignature as error:
+        message = f"A release of {release.site} does not bear its signature."
+        raise IntegrityError(message) from error
+
+
+def _line(release: Release, output: Output) -> ReleaseLine:
+    return ReleaseLine(
+        output.site,
+        output.place.step,
+        output.place.round,
+        output.name,
+        output.kind,
+        output.data.data.nbytes,
+        release.head,
+    )

@@ -1,0 +1,265 @@
+"""The rounds of one step: what is sent, what is summed, and what is kept."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fednb.coordinator.store import RoundRecord
+from fednb.errors import RunError, RunStoppedError
+from fednb.records.arrays import Array, pack, unpack
+from fednb.records.messages import Call
+from fednb.records.outputs import Output, Place
+from fednb.records.service import Event, RoundLine
+from fednb.records.tasks import (
+    AnyPlan,
+    CoxPlan,
+    EmbeddingPlan,
+    EvaluationPlan,
+    LogisticPlan,
+    TrainingPlan,
+)
+from fednb.strategies.base import StrategyState
+from fednb.strategies.registry import resolve
+from fednb.survival.protocol import design_of, replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from fednb.coordinator.pooling import Collected, Pool
+    from fednb.coordinator.store import Store
+    from fednb.records.contracts import Contract
+    from fednb.strategies.base import Strategy
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Drives the rounds of a run's steps; knows no thread and no message.
+
+    Attributes
+    ----------
+    run, contract
+        Whose rounds.
+    store, pool
+        Of the coordinator.
+    going_on
+        Asked between rounds and while sites work; False stops the run.
+    may_begin
+        Blocks while the run is paused; False stops it.
+    """
+
+    run: str
+    contract: Contract
+    store: Store
+    pool: Pool
+    going_on: Callable[[], bool]
+    may_begin: Callable[[], bool]
+
+    def step(self, step: int) -> None:
+        """Run a step to its end, from its newest checkpoint.
+
+        Raises
+        ------
+        FednbError
+            See `fednb.coordinator.pooling.Pool.collect`; what was finished is kept.
+        """
+        plan = self.contract.steps[step]
+        if isinstance(plan, TrainingPlan):
+            strategy = resolve(plan.strategy)
+            if strategy.relay:
+                self._relay(step, plan, strategy)
+            else:
+                self._train(step, plan, strategy)
+        elif isinstance(plan, CoxPlan | LogisticPlan):
+            self._head(step, plan)
+        elif not self.store.rounds(self.run, step):
+            self._once(step, plan)
+
+    def _train(self, step: int, plan: TrainingPlan, strategy: Strategy) -> None:
+        state = self._begin(step, strategy)
+        while state.round < plan.rounds:
+            began = self._wait_turn()
+            arrays = {n: pack(a) for n, a in strategy.broadcast(state).items()}
+            found = self._collect(step, state.round, arrays)
+            mean = {
+                name: found.total(name, self.contract, training=True)
+                for name in found.outputs
+                if name != "metrics"
+            }
+            metrics = found.total("metrics", self.contract, training=True)
+            line = RoundLine(
+                state.round,
+                training_metrics(metrics),
+                time.monotonic() - began,
+                found.bytes,
+            )
+            state = strategy.aggregate(state, mean)
+            self._finish(step, line, found, state=_tensors(state))
+        self._keep_weights(step, state)
+
+    def _relay(self, step: int, plan: TrainingPlan, strategy: Strategy) -> None:
+        sites = self.contract.sites()
+        stops = [
+            site
+            for round_ in range(plan.rounds)
+            for group in strategy.visits(round_, sites)
+            for site in group
+        ]
+        known = self.store.checkpoint(self.run, step)
+        visit = known[0] + 1 if known else 0
+        arrays = {n: pack(a) for n, a in known[1].items()} if known else {}
+        if not known:
+            weights = self.store.weights(self.contract.initial[str(step)])
+            arrays = {"weights": pack(weights)}
+        while visit < len(stops):
+            began = self._wait_turn()
+            found = self._collect(step, visit, arrays, sites=(stops[visit],), attempt=0)
+            last = visit + 1 == len(stops)
+            (output,) = found.outputs["weights" if last else "relay"]
+            arrays = {"weights" if last else "sealed": output.data}
+            line = RoundLine(visit, {}, time.monotonic() - began, found.bytes)
+            kept = {name: np.asarray(unpack(a)) for name, a in arrays.items()}
+            self._finish(step, line, found, state=kept)
+            visit += 1
+        weights = np.asarray(unpack(arrays["weights"]), dtype=np.float32)
+        self._keep_weights(step, StrategyState(visit, weights))
+
+    def _head(self, step: int, plan: CoxPlan | LogisticPlan) -> None:
+        """Ask for totals until the replayed head is done; sites replay the same."""
+        design = design_of(
+            plan,
+            self.contract.columns,
+            precision=self.contract.privacy.precision,
+            parts=len(self.contract.participants),
+        )
+        totals = list(self.store.totals(self.run, step))
+        state = replay(design, totals)
+        while state.phase != "done":
+            began = self._wait_turn()
+            round_ = len(totals)
+            relayed: tuple[Output, ...] = ()
+            if round_:
+                relayed = self.store.relay(self.run, step, round_ - 1)
+            found = self._collect(step, round_, {}, relayed=relayed)
+            summed = found.total(state.phase, self.contract, training=False)
+            line = RoundLine(round_, {}, time.monotonic() - began, found.bytes)
+            parts = found.outputs[state.phase]
+            self._finish(step, line, found, total=summed, relay=parts)
+            totals.append(summed)
+            state = replay(design, totals)
+
+    def _once(self, step: int, plan: AnyPlan) -> None:
+        """Ask once: evaluate, embed, describe."""
+        began = self._wait_turn()
+        arrays: dict[str, Array] = {}
+        if isinstance(plan, EvaluationPlan | EmbeddingPlan):
+            arrays = {"weights": pack(self.store.weights(self._artefact(plan)))}
+        found = self._collect(step, 0, arrays)
+        summed = np.zeros(0)
+        if not isinstance(plan, EmbeddingPlan):
+            (name,) = found.outputs
+            summed = found.total(name, self.contract, training=False)
+        line = RoundLine(0, {}, time.monotonic() - began, found.bytes)
+        self._finish(step, line, found, total=summed)
+
+    def _begin(self, step: int, strategy: Strategy) -> StrategyState:
+        known = self.store.checkpoint(self.run, step)
+        if known is None:
+            weights = self.store.weights(self.contract.initial[str(step)])
+            return strategy.initial(weights)
+        round_, arrays = known
+        extra = {n: a for n, a in arrays.items() if n != "weights"}
+        return StrategyState(round_ + 1, arrays["weights"], extra)
+
+    def _wait_turn(self) -> float:
+        """Wait while paused; return when the round began."""
+        if not self.may_begin():
+            message = "The run was stopped."
+            raise RunStoppedError(message, refusal="stopped")
+        return time.monotonic()
+
+    def _collect(
+        self,
+        step: int,
+        round_: int,
+        arrays: Mapping[str, Array],
+        *,
+        sites: tuple[str, ...] = (),
+        relayed: tuple[Output, ...] = (),
+        attempt: int | None = None,
+    ) -> Collected:
+        """Make one call to all sites, or to some, under a new attempt."""
+        if attempt is None:
+            attempt = self.store.next_attempt(self.run, step, round_)
+        place = Place(self.contract.hash(), step, self.run, round_, attempt)
+        calls = {
+            site: Call(
+                id=f"{self.run}.{step}.{round_}.{attempt}.{site}",
+                place=place,
+                arrays=dict(arrays),
+                relayed=relayed,
+            )
+            for site in sites or self.contract.sites()
+        }
+        return self.pool.collect(calls, self.contract, going_on=self.going_on)
+
+    def _finish(
+        self,
+        step: int,
+        line: RoundLine,
+        found: Collected,
+        *,
+        total: NDArray[np.float64] | None = None,
+        state: dict[str, NDArray[Any]] | None = None,
+        relay: tuple[Output, ...] = (),
+    ) -> None:
+        record = RoundRecord(
+            self.run, step, line, found.lines, total=total, state=state, relay=relay
+        )
+        event = Event(
+            0, time.time(), "round", step, line.round, metrics=dict(line.metrics)
+        )
+        self.store.finish_round(record, event)
+
+    def _keep_weights(self, step: int, state: StrategyState) -> None:
+        digest = self.store.put_weights(np.asarray(state.weights, dtype=np.float32))
+        self.store.put_artefact(self.run, step, digest)
+
+    def _artefact(self, plan: EvaluationPlan | EmbeddingPlan) -> str:
+        wanted = plan.model.sha256
+        if not wanted.startswith("step:"):
+            return wanted
+        found = self.store.artefact(self.run, int(wanted.removeprefix("step:")))
+        if not found:
+            message = f"The study has no artefact of {wanted}; train first."
+            raise RunError(message)
+        return found
+
+
+def training_metrics(total: NDArray[np.float64]) -> dict[str, float]:
+    """Return pooled figures of a round from the totals that sites send.
+
+    Parameters
+    ----------
+    total
+        ``[n, sum of training losses, validation n, sum of validation losses,
+        concordant, tied, pairs]``.
+    """
+    n, loss, n_val, val_loss, concordant, tied, pairs = (float(v) for v in total)
+    found: dict[str, float] = {}
+    if n > 0:
+        found["train_loss"] = loss / n
+    if n_val > 0:
+        found["validation_loss"] = val_loss / n_val
+    if pairs > 0:
+        found["validation_auc"] = (concordant + 0.5 * tied) / pairs
+    return found
+
+
+def _tensors(state: StrategyState) -> dict[str, NDArray[Any]]:
+    return {"weights": state.weights, **state.extra}

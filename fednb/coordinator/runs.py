@@ -1,0 +1,286 @@
+"""Runs: driven in a thread of the service, re-attached, paused, resumed, stopped."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fednb.coordinator.rounds import Rounds
+from fednb.coordinator.store import is_final, packed_totals
+from fednb.errors import (
+    FednbError,
+    RefusedError,
+    RunError,
+    RunStoppedError,
+    SiteDownError,
+)
+from fednb.records.contracts import Contract
+from fednb.records.messages import StopRun
+from fednb.records.service import (
+    Event,
+    Events,
+    Fault,
+    Outcome,
+    RunLine,
+    RunStatus,
+    SiteLine,
+    StepOutcome,
+)
+from fednb.records.tasks import CoxPlan, LogisticPlan, TrainingPlan
+
+if TYPE_CHECKING:
+    from fednb.coordinator.pooling import Pool
+    from fednb.coordinator.store import Store, StoredRun
+
+_PAUSE_POLL_SECONDS = 0.1
+
+
+class _Controls:
+    """What may be asked of a run from outside its thread."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self.running = threading.Event()
+        self.running.set()
+
+
+class Runs:
+    """All runs of a coordinator.
+
+    Parameters
+    ----------
+    store, pool
+        Of the coordinator.
+    """
+
+    def __init__(self, store: Store, pool: Pool) -> None:
+        self._store = store
+        self._pool = pool
+        self._threads = ThreadPoolExecutor(8, thread_name_prefix="fednb-run")
+        self._controls: dict[str, _Controls] = {}
+        self._futures: dict[str, Future[None]] = {}
+        self._changed = threading.Condition()
+
+    def close(self) -> None:
+        """Let running rounds end without going on; a later service resumes them."""
+        for controls in self._controls.values():
+            controls.stopping.set()
+            controls.running.set()
+        self._threads.shutdown(wait=True)
+
+    def start(self, run: str, body: bytes, signature: bytes) -> RunLine:
+        """Start the run of a contract, or attach to the one there is.
+
+        Raises
+        ------
+        RunError
+            The contract has another run already.
+        """
+        contract = msgspec.json.decode(body, type=Contract)
+        known = self._store.run_of(contract.hash())
+        if known is not None and known.run != run:
+            message = f"The contract was run already, as {known.run}; request it anew."
+            raise RunError(message, refusal="replayed")
+        if known is None:
+            self._store.create_run(run, contract.hash(), body, signature)
+            self._drive(run, "started")
+        return self.line(run)
+
+    def control(self, run: str, verb: str) -> RunLine:
+        """Pause, resume or stop a run.
+
+        Raises
+        ------
+        RunError
+            The run has ended, or cannot do that now.
+        """
+        stored = self._store.find_run(run)
+        if is_final(stored.status):
+            message = f"Run {run} has {stored.status}; it cannot {verb}."
+            raise RunError(message, refusal="stopped")
+        if verb == "stop":
+            self._stop(stored)
+        elif verb == "pause":
+            self._controls_of(run).running.clear()
+            self._record(run, "paused", "by the scientist; the round in progress ends")
+        else:
+            self._resume(stored)
+        return self.line(run)
+
+    def line(self, run: str) -> RunLine:
+        """Return how a run stands."""
+        stored = self._store.find_run(run)
+        contract = msgspec.json.decode(stored.body, type=Contract)
+        plan = contract.steps[stored.step]
+        rounds = 1
+        if isinstance(plan, TrainingPlan):
+            rounds = plan.rounds
+        elif isinstance(plan, CoxPlan | LogisticPlan):
+            rounds = plan.max_evaluations + 2
+        sites = tuple(
+            SiteLine(name, "seen" if proxy.seen else "never", proxy.seen)
+            for name, proxy in sorted(self._pool.sites.items())
+            if name in contract.sites()
+        )
+        status = stored.status
+        if status == "running" and run not in self._futures:
+            # a service that ended took its runs with it: they wait to be resumed
+            status = "paused"
+        return RunLine(
+            run=run,
+            contract=stored.contract,
+            status=status,
+            step=stored.step,
+            round=len(self._store.rounds(run, stored.step)),
+            rounds=rounds,
+            sites=sites,
+            fault=stored.fault,
+            created=stored.created,
+            updated=stored.updated,
+        )
+
+    def events(self, run: str, since: int, wait: float) -> Events:
+        """Return the events after a number, waiting a while for the first."""
+        deadline = time.monotonic() + wait
+        with self._changed:
+            while True:
+                found = self._store.events(run, since)
+                left = deadline - time.monotonic()
+                if found or left <= 0:
+                    return Events(found)
+                self._changed.wait(min(left, _PAUSE_POLL_SECONDS))
+
+    def outcome(self, run: str) -> Outcome:
+        """Return what a run brought.
+
+        Raises
+        ------
+        RunError
+            It has not completed; the message says how it stands.
+        """
+        stored = self._store.find_run(run)
+        if stored.status != "completed":
+            why = f": {stored.fault.arguments[0]}" if stored.fault else ""
+            message = f"Run {run} is {stored.status}{why}; it has no result."
+            raise RunError(message)
+        contract = msgspec.json.decode(stored.body, type=Contract)
+        steps = tuple(
+            StepOutcome(
+                step=step,
+                totals=packed_totals(self._store.totals(run, step)),
+                rounds=self._store.rounds(run, step),
+                weights=self._store.artefact(run, step),
+                releases=self._store.releases(run, step),
+            )
+            for step in range(len(contract.steps))
+        )
+        return Outcome(run, stored.contract, steps)
+
+    def _drive(self, run: str, kind: str) -> None:
+        controls = self._controls_of(run)
+        controls.running.set()
+        self._set(run, "running", kind)
+        future = self._threads.submit(self._steps, run, controls)
+        self._futures[run] = future
+        future.add_done_callback(lambda done: self._ended(run, done))
+
+    def _steps(self, run: str, controls: _Controls) -> None:
+        stored = self._store.find_run(run)
+        contract = msgspec.json.decode(stored.body, type=Contract)
+
+        def may_begin() -> bool:
+            self._notify()
+            controls.running.wait()
+            return not controls.stopping.is_set()
+
+        rounds = Rounds(
+            run,
+            contract,
+            self._store,
+            self._pool,
+            going_on=lambda: not controls.stopping.is_set(),
+            may_begin=may_begin,
+        )
+        for step in range(stored.step, len(contract.steps)):
+            self._set(run, "running", "step", step=step)
+            rounds.step(step)
+
+    def _ended(self, run: str, done: Future[None]) -> None:
+        """Record how a run's thread ended; every failure names a site and a cause."""
+        error = done.exception()
+        if error is None:
+            self._set(run, "completed", "completed")
+        elif isinstance(error, RunStoppedError):
+            stored = self._store.find_run(run)
+            if stored.status == "stopping":
+                self._set(run, "stopped", "stopped")
+        elif isinstance(error, SiteDownError):
+            self._set(run, "paused", "paused", fault=fault_of(error))
+        else:
+            self._set(run, "failed", "failed", fault=fault_of(error))
+
+    def _stop(self, stored: StoredRun) -> None:
+        self._set(stored.run, "stopping", "stopping")
+        controls = self._controls_of(stored.run)
+        controls.stopping.set()
+        controls.running.set()
+        ask = StopRun(stored.run)
+        self._pool.each(self._sites(stored.run), lambda site: site.ask(ask))
+        future = self._futures.get(stored.run)
+        if future is None or future.done():
+            self._set(stored.run, "stopped", "stopped")
+
+    def _resume(self, stored: StoredRun) -> None:
+        future = self._futures.get(stored.run)
+        if future is not None and not future.done():
+            self._controls_of(stored.run).running.set()
+            self._record(stored.run, "resumed", "by the scientist")
+            return
+        self._drive(stored.run, "resumed")
+
+    def _sites(self, run: str) -> tuple[str, ...]:
+        body = self._store.find_run(run).body
+        return msgspec.json.decode(body, type=Contract).sites()
+
+    def _controls_of(self, run: str) -> _Controls:
+        return self._controls.setdefault(run, _Controls())
+
+    def _set(
+        self,
+        run: str,
+        status: RunStatus,
+        kind: str,
+        *,
+        step: int | None = None,
+        fault: Fault | None = None,
+    ) -> None:
+        text = fault.arguments[0] if fault else ""
+        event = Event(0, time.time(), kind, step or 0, 0, text)
+        self._store.set_status(run, status, event=event, step=step, fault=fault)
+        self._notify()
+
+    def _record(self, run: str, kind: str, text: str) -> None:
+        status: RunStatus = "paused" if kind == "paused" else "running"
+        event = Event(0, time.time(), kind, 0, 0, text)
+        self._store.set_status(run, status, event=event)
+        self._notify()
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+
+def fault_of(error: BaseException) -> Fault:
+    """Return an error in the form that crosses to the notebook."""
+    if isinstance(error, RefusedError):
+        return Fault("RefusedError", (error.site, error.refusal, error.correlation))
+    if isinstance(error, SiteDownError):
+        return Fault("SiteDownError", (error.site,))
+    if isinstance(error, FednbError):
+        return Fault(type(error).__name__, (str(error),))
+    # an error that nobody foresaw: its words may hold anything
+    return Fault("FednbError", (f"The coordinator failed: {type(error).__name__}.",))

@@ -1,0 +1,82 @@
+"""Progress of a run: a bar a step, in a terminal or a notebook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from fednb.display.text import number, visible
+from fednb.records.tasks import TrainingPlan
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from fednb.records.contracts import Contract
+    from fednb.records.service import Event
+
+
+class RunProgress:
+    """Shows rounds as they finish; a context manager.
+
+    Parameters
+    ----------
+    contract
+        Of the run.
+    shown
+        Whether anything is shown.
+    """
+
+    def __init__(self, contract: Contract, *, shown: bool = True) -> None:
+        self._contract = contract
+        self._bars: dict[int, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[figures]}"),
+            disable=not shown,
+        )
+
+    def __enter__(self) -> RunProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def add(self, event: Event) -> None:
+        """Show an event."""
+        if event.kind == "step":
+            self._bar(event.step)
+        elif event.kind == "round":
+            figures = "  ".join(
+                f"{visible(name).replace('_', ' ')} {number(value)}"
+                for name, value in event.metrics.items()
+            )
+            bar = self._bar(event.step)
+            self._progress.update(bar, advance=1, figures=figures)
+        elif event.kind in {"completed", "failed", "stopped"}:
+            for bar in self._bars.values():
+                self._progress.stop_task(bar)
+
+    def _bar(self, step: int) -> TaskID:
+        if step not in self._bars:
+            plan = self._contract.steps[step]
+            total = plan.rounds if isinstance(plan, TrainingPlan) else None
+            name = type(plan).__name__.removesuffix("Plan").lower()
+            self._bars[step] = self._progress.add_task(name, total=total, figures="")
+        return self._bars[step]

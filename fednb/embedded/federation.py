@@ -1,0 +1,194 @@
+"""Coordinator and sites in one process: the demo, tables in memory, dry runs."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from typing_extensions import override
+
+from fednb.coordinator.contracting import ProfileName, Scientist
+from fednb.coordinator.federation import Federation as BaseFederation
+from fednb.coordinator.service import Service
+from fednb.coordinator.store import Store
+from fednb.errors import InputError
+from fednb.imaging.quality import infer_columns
+from fednb.owner import SiteOwner
+from fednb.records.tasks import StudyPlan, TrainingPlan
+from fednb.site.server import SiteServer, initial_weights
+from fednb.site.worker_process import WorkerProcess
+from fednb.wire.inproc import InProcessTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from fednb.coordinator.mockdata import MockData
+    from fednb.records.datasets import Column
+    from fednb.records.service import Prepare
+    from fednb.records.tasks import Plan
+
+Approve = Literal["auto", "manual"]
+
+
+class Federation(BaseFederation):
+    """Sites in this process, each with its own home folder.
+
+    Parameters
+    ----------
+    homes
+        Site homes by site name.
+    coordinator
+        The coordinator's home; made where it is missing.
+    scientist
+        Name of the scientist.
+    owned
+        Folder to delete on `close`; None: nothing is deleted.
+    """
+
+    def __init__(
+        self,
+        homes: Mapping[str, Path],
+        coordinator: Path,
+        *,
+        scientist: str = "scientist",
+        owned: Path | None = None,
+    ) -> None:
+        self._owned = owned
+        self._worker = WorkerProcess()
+        self._servers = {
+            name: SiteServer(path, self._worker) for name, path in homes.items()
+        }
+        self.transport = InProcessTransport(
+            {name: server.handle for name, server in self._servers.items()}
+        )
+        store = Store(coordinator)
+        service = Service(store, self.transport, self._initialise)
+        who = Scientist(store.folder("keys"), scientist)
+        super().__init__(service, who, self._dry_run)
+
+    @classmethod
+    def from_frames(
+        cls,
+        frames: Mapping[str, pd.DataFrame],
+        *,
+        dataset: str = "table",
+        approve: Approve = "manual",
+        profile: ProfileName = "standard",
+        columns: tuple[Column, ...] | None = None,
+        folder: Path | None = None,
+    ) -> Federation:
+        """Return a federation over tables in memory, one a site.
+
+        Parameters
+        ----------
+        frames
+            A table a site; a column ``patient_id`` is made from the index where it is
+            missing. One row a patient.
+        dataset
+            Name of the dataset at every site.
+        approve
+            ``"auto"``: the sites approve every contract; ``"manual"``: their owners do.
+        profile
+            Disclosure profile of the sites.
+        columns
+            Declarations; None: inferred from all tables together, which is possible
+            only because they are all here.
+        folder
+            Where the homes are kept; None: a temporary folder, deleted on `close`.
+
+        Raises
+        ------
+        InputError
+            No tables, or no columns in common.
+        DatasetError
+            A table has problems; all are listed.
+        """
+        import pandas as pd
+
+        if not frames:
+            message = "from_frames needs at least one table."
+            raise InputError(message)
+        owned = Path(tempfile.mkdtemp(prefix="fednb-")) if folder is None else None
+        root = owned or Path(folder or ".")
+        tables = {name: _with_ids(frame, name) for name, frame in frames.items()}
+        whole = pd.concat(list(tables.values()), ignore_index=True)
+        declared = columns or infer_columns(whole)
+        homes = {}
+        for name, table in tables.items():
+            owner = SiteOwner.init(root / name, name, profile=profile)
+            automatic = ("all",) if approve == "auto" else ()
+            owner.policy.set(auto_approve=automatic)
+            owner.create_dataset(dataset, table=table, columns=declared)
+            homes[name] = root / name
+        return cls(homes, root / "coordinator", owned=owned)
+
+    def owner(self, site: str) -> SiteOwner:
+        """Return the owner of a site: possible only because all is in one process."""
+        self.datasites[site]
+        return SiteOwner(self._servers[site].path)
+
+    @override
+    def close(self) -> None:
+        """End the runs, the worker and the servers."""
+        self._worker.shut()
+        super().close()
+        for server in self._servers.values():
+            server.close()
+        self._worker.close()
+        if self._owned is not None:
+            shutil.rmtree(self._owned, ignore_errors=True)
+
+    def _initialise(self, ask: Prepare) -> NDArray[np.float32]:
+        return initial_weights(
+            self._worker,
+            ask.network,
+            channels=ask.channels,
+            covariates=ask.covariates,
+            seed=ask.seed,
+        )
+
+    def _dry_run(self, plan: Plan, mock: MockData) -> Any:  # noqa: ANN401
+        """Run a plan on a throw-away site over the mock."""
+        with tempfile.TemporaryDirectory(prefix="fednb-dry-") as name:
+            root = Path(name)
+            files = mock.save(root / "mock")
+            table = mock.table
+            images = files / "images" if mock.patients else None
+            if images is not None:
+                table = table[table["patient_id"].isin(mock.patients)]
+            owner = SiteOwner.init(root / "dry", "dry", profile="open")
+            owner.policy.set(auto_approve=("all",))
+            owner.create_dataset(
+                mock.card.dataset,
+                table=table,
+                images=images,
+                columns=mock.card.columns,
+                synthetic=True,
+            )
+            with Federation({"dry": root / "dry"}, root / "coordinator") as dry:
+                request = dry.request(_short(plan), purpose="dry run on mock data")
+                return request.start(dry_run=True).result()
+
+
+def _with_ids(frame: pd.DataFrame, site: str) -> pd.DataFrame:
+    if "patient_id" in frame.columns:
+        return frame
+    ids = [f"{site}-{value}" for value in frame.index]
+    return frame.assign(patient_id=ids)
+
+
+def _short(plan: Plan) -> Plan:
+    """Return a plan with one round: a dry run shows that a plan runs, no more."""
+    if isinstance(plan, TrainingPlan):
+        return msgspec.structs.replace(plan, rounds=1)
+    if isinstance(plan, StudyPlan):
+        steps = tuple(_short(step) for step in plan.steps)
+        return StudyPlan(steps)  # type: ignore[arg-type]
+    return plan
