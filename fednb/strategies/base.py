@@ -112,7 +112,9 @@ class LocalRound:
     share, sites
         Weight p_k of this site in means, and number of sites.
     state
-        Folder at the site, mode 0700, for what the strategy keeps between rounds.
+        Folder at the site, mode 0700, of what the strategy keeps between rounds.
+    store
+        Writes a file into that folder by name, durably, whole or not at all.
     set_rate
         Changes the optimiser's learning rate.
     """
@@ -129,6 +131,7 @@ class LocalRound:
     round: int
     counts: tuple[int, int]
     state: Path
+    store: Callable[[str, bytes], None]
     set_rate: Callable[[float], None]
     share: float = 1.0
     sites: int = 1

@@ -8,7 +8,6 @@ for equal sites.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -78,7 +77,9 @@ class Scaffold(Strategy, frozen=True):
         steps = descend(work, correct=correct)
         update = work.flatten() - start
         change = -shared - update / np.float32(steps * work.rate)
-        _write(work.state, work.round, own + change)
+        kept = (own + change).astype("<f4").tobytes()
+        work.store(_path(work.state, work.round).name, kept)
+        _path(work.state, work.round - 2).unlink(missing_ok=True)
         return {"update": update, "control": change}
 
 
@@ -102,16 +103,3 @@ def _read(folder: Path, round_: int, size: int) -> Flat:
         )
         raise HomeError(message, detail=str(path))
     return np.frombuffer(data, dtype="<f4").astype(np.float32)
-
-
-def _write(folder: Path, round_: int, values: Flat) -> None:
-    """Store c_k for the next round, whole or not at all."""
-    path = _path(folder, round_)
-    part = path.with_suffix(".part")
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(values.astype("<f4").tobytes())
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    _path(folder, round_ - 2).unlink(missing_ok=True)

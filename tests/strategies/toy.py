@@ -59,6 +59,7 @@ class Toy:
             split=lambda flat: split_flat(self.model, flat),
             arrays=arrays,
             state=self.state,
+            store=lambda name, data: (self.state / name).write_bytes(data),
             set_rate=lambda value: setattr(self.descent, "rate", value),
             **(fields | changes),
         )

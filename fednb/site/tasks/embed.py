@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from fednb.records.arrays import pack
 from fednb.records.tasks import EmbeddingPlan
 from fednb.site.tasks.evaluate import predict, set_up
 from fednb.site.tasks.job import JobResult
+from fednb.site.tasks.runtime import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,8 @@ def embed(job: Job, progress: Callable[[int, int], None]) -> JobResult:
     ------
     InputError
         The job's plan is not an `EmbeddingPlan`, or its file name is not a plain one.
+    HomeError
+        The disk is full.
     """
     plan = job.plan
     if not isinstance(plan, EmbeddingPlan):
@@ -55,23 +57,6 @@ def embed(job: Job, progress: Callable[[int, int], None]) -> JobResult:
         lambda done: progress(done, total),
     )
     data = safetensors.numpy.save({"embedding": units, "score": scores})
-    _store(Path(job.work) / "embeddings", name, data)
+    write_private(Path(job.work) / "embeddings" / name, data)
     receipt = pack(np.array([total, units.shape[1]], dtype=np.float64))
     return JobResult(job.id, {"receipt": receipt}, patients=total)
-
-
-def _store(folder: Path, name: str, data: bytes) -> None:
-    """Write a file so that it is whole on the disk, or not there."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = folder / f".{name}.part"
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / name)
-    directory = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -8,7 +8,6 @@ cache, so a batch costs a copy, and the worker's own memory holds no data set.
 from __future__ import annotations
 
 import math
-import os
 import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from fednb.errors import DatasetError, UnknownNameError
 from fednb.imaging.transforms import build_fixed, build_random
 from fednb.imaging.volumes import load_patient
 from fednb.records.base import canonical, sha256_hex
+from fednb.site.tasks.runtime import write_private
 from fednb.site.tasks.table import PATIENT, numbers, table_of
 
 if TYPE_CHECKING:
@@ -247,12 +247,8 @@ class _Cache:
         """Store a patient's volumes and their checksum, whole or not at all."""
         fits = bool(np.abs(values).max(initial=0.0) <= HALF_UP_TO)
         data = values.astype(np.float16 if fits else np.float32).tobytes()
-        part = path.with_suffix(f".{os.getpid()}.part")
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.write(zlib.crc32(data).to_bytes(4, "little"))
-        part.replace(path)
+        check = zlib.crc32(data).to_bytes(4, "little")
+        write_private(path, data + check, durable=False)
 
 
 def _cache_for(job: Job, plan: TrainingPlan) -> _Cache:

@@ -19,7 +19,7 @@ from fednb.records.base import canonical, sha256_hex
 from fednb.records.tasks import TrainingPlan
 from fednb.site.tasks.evaluate import Setting, log_losses, predict, set_up
 from fednb.site.tasks.job import JobResult
-from fednb.site.tasks.runtime import generator, seed_torch
+from fednb.site.tasks.runtime import generator, seed_torch, write_private
 from fednb.strategies.base import LocalRound
 from fednb.strategies.registry import resolve
 from fednb.survival.concordance import auc_counts
@@ -191,6 +191,7 @@ def _local_round(
     rate = learning_rate(plan, job.round, job.rounds)
     scope = (plan.seed, job.site, job.round)
     descent = optimiser(plan.optimiser, model.parameters(), rate, plan.weight_decay)
+    folder = _state_folder(job)
     positives = int(setting.patients.labels[rows].sum())
     return LocalRound(
         model=model,
@@ -212,7 +213,8 @@ def _local_round(
         rate=rate,
         round=job.round,
         counts=(len(rows) - positives, positives),
-        state=_state_folder(job),
+        state=folder,
+        store=lambda name, data: write_private(folder / name, data),
         set_rate=lambda value: setattr(descent, "rate", value),
         share=job.share,
         sites=job.sites,
