@@ -232,7 +232,14 @@ class _Cache:
         volumes = self._volumes.get(patient, ())
         if not volumes:
             raise DatasetError([f"patient {patient!r} has no volume"])
-        array, _ = load_patient(self._images, volumes, self._modalities, self._size)
+        array, _ = load_patient(
+            self._images,
+            volumes,
+            self._modalities,
+            self._size,
+            fit="resample",
+            verify=True,
+        )
         fixed: Floats = self._fixed(array, self._spacing(volumes[0]))
         return fixed
 

@@ -62,6 +62,7 @@ class Hospital:
     def job(self, plan: object, **changes: object) -> Job:
         n = len(self.manifest.patients)
         defaults = {
+            "manifest": self.manifest,
             "id": "call-1",
             "site": "ucsf",
             "round": 0,
@@ -75,7 +76,6 @@ class Hospital:
         }
         return Job(
             plan=plan,
-            manifest=self.manifest,
             table=str(self.folder / "clinical.csv"),
             images=str(self.folder / "images"),
             work=str(self.folder / "work"),

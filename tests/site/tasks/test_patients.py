@@ -115,3 +115,23 @@ def test_the_same_data_stays_warm_and_a_changed_table_does_not(
     second = patients_of(hospital.job(plan), plan, CPU)
     assert second is not first
     assert second.labelled([0]).size == 0
+
+
+def test_files_that_changed_since_the_registration_are_refused(
+    hospital: Hospital, plan: TrainingPlan
+):
+    patients = Patients(hospital.job(plan), plan, CPU)
+    path = hospital.folder / "images" / "p04" / "T1c.nii"
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
+    with pytest.raises(DatasetError, match="changed since the registration"):
+        patients.batch(np.array([3, 4]))
+    (folder,) = (hospital.folder / "work" / "cache").iterdir()
+    assert [file.name for file in folder.iterdir()] == ["000003.bin"]
+
+
+def test_a_patient_without_volumes_is_named(hospital: Hospital, plan: TrainingPlan):
+    kept = tuple(v for v in hospital.manifest.volumes if v.patient != "p02")
+    manifest = msgspec.structs.replace(hospital.manifest, volumes=kept)
+    patients = Patients(hospital.job(plan, manifest=manifest), plan, CPU)
+    with pytest.raises(DatasetError, match="patient 'p02' has no volume"):
+        patients.batch(np.array([2]))
