@@ -1,0 +1,44 @@
+"""Turn arrays to RAS: axes to the right, to the front and up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from nibabel import orientations
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# nibabel is not annotated.
+_NIBABEL: Final[Any] = orientations
+
+
+def orientation_of(affine: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return which way each axis of an affine (4, 4) points, (3, 2), as nibabel does.
+
+    ``None`` means that there is no answer: the affine is singular or not finite.
+    """
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-12:
+        return None
+    found = np.asarray(_NIBABEL.io_orientation(affine), dtype=np.float64)
+    return None if bool(np.isnan(found).any()) else found
+
+
+def to_ras(
+    data: NDArray[np.float32],
+    affine: NDArray[np.float64],
+    orientation: NDArray[np.float64],
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Flip and exchange axes so that they run nearest to right, front and up.
+
+    Returns
+    -------
+    data : numpy.ndarray
+        Contiguous, float32.
+    affine : numpy.ndarray
+        Of the turned data, (4, 4).
+    """
+    turned = np.ascontiguousarray(_NIBABEL.apply_orientation(data, orientation))
+    back = np.asarray(_NIBABEL.inv_ornt_aff(orientation, data.shape))
+    return turned.astype(np.float32, copy=False), affine @ back
