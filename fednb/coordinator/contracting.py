@@ -16,6 +16,7 @@ from fednb.models import registry as models
 from fednb.privacy.egress import outputs_of
 from fednb.privacy.profiles import PROFILES, at_least_as_strict
 from fednb.privacy.secure_sum import MINIMUM_SITES
+from fednb.records.base import canonical
 from fednb.records.contracts import Contract, Participant, Privacy, Resources
 from fednb.records.service import Prepare, Prepared
 from fednb.records.tasks import (
@@ -145,7 +146,7 @@ def draft(
         calls=terms.resources.calls,
         vectors_of=_vectors,
     )
-    return Contract(
+    contract = Contract(
         version=1,
         nonce=secrets.token_hex(16),
         requester=scientist.name,
@@ -165,6 +166,8 @@ def draft(
         parameters=parameters,
         standing=all(isinstance(p, DescribePlan | StatisticsPlan) for p in steps),
     )
+    # as a site will read it: a whole number given for a fraction becomes one
+    return msgspec.json.decode(canonical(contract), type=Contract)
 
 
 def settle_steps(plan: Plan, cards: Mapping[str, DatasetCard]) -> tuple[AnyPlan, ...]:
@@ -303,6 +306,9 @@ def _prepare_all(
 def _columns_used(steps: Sequence[AnyPlan]) -> tuple[str, ...]:
     used: list[str] = []
     for plan in steps:
+        split = getattr(plan, "split", None)
+        if split is not None and split.column:
+            used.append(split.column)
         if isinstance(plan, StatisticsPlan):
             used += [*plan.columns, *([plan.by] if plan.by else [])]
         elif isinstance(plan, TrainingPlan):

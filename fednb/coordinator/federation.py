@@ -15,7 +15,13 @@ from fednb.coordinator.handles import Request, Run
 from fednb.coordinator.outcomes import Reading
 from fednb.display import html, text
 from fednb.display.hooks import Shown
-from fednb.errors import InputError, RunError, SiteDownError, UnknownNameError
+from fednb.errors import (
+    InputError,
+    RefusedError,
+    RunError,
+    SiteDownError,
+    UnknownNameError,
+)
 from fednb.records.base import canonical
 from fednb.records.contracts import Contract
 from fednb.records.service import (
@@ -187,6 +193,7 @@ class Federation(Shown):
         names = [line.site for line in self._client.sites().sites]
         self._proxies = {n: self._client.proxy(n, dry_runner) for n in names}
         self._standing: dict[tuple[str, tuple[str, ...]], Request] = {}
+        self._usable: set[str] = set()
 
     def __enter__(self) -> Federation:
         return self
@@ -305,7 +312,7 @@ class Federation(Shown):
             An owner has not approved the standing contract yet.
         """
         plan = StatisticsPlan(tuple(columns), by, tuple(quantiles))
-        request = self._standing_request(dataset, sites)
+        request = self._standing_request(dataset, tuple(sites or ()))
         known = [c.name for c in request.contract.columns]
         for name in (*plan.columns, *((by,) if by else ())):
             if name not in known:
@@ -314,9 +321,13 @@ class Federation(Shown):
         query = canonical(plan)
         signed = "\x1f".join(("fednb-query", request.hash, run)).encode()
         signature = self._scientist.sign(signed + b"\x1f" + query)
-        outcome = self._client.ask(
-            AskQuery(run, request.hash, query, signature), Outcome
-        )
+        ask = AskQuery(run, request.hash, query, signature)
+        try:
+            outcome = self._client.ask(ask, Outcome)
+        except RefusedError:
+            # revoked, expired, or the dataset is another: the next call asks anew
+            self._forget(request)
+            raise
         reading = Reading(outcome, request.contract, self._client.weights)
         return reading.statistics(plan, outcome.steps[0])
 
@@ -324,18 +335,24 @@ class Federation(Shown):
         """Let go of the service."""
         self._client.port.close()
 
-    def _standing_request(self, dataset: str, sites: Sequence[str] | None) -> Request:
-        """Return the standing contract of a dataset, requesting it once."""
-        cards = self._cards(dataset, sites)
-        key = (dataset, tuple(c.fingerprint for c in cards.values()))
-        known = self._standing.get(key)
+    def _standing_request(self, dataset: str, sites: tuple[str, ...]) -> Request:
+        """Return the approved standing contract of a dataset, requesting it once."""
+        known = self._standing.get((dataset, sites))
         if known is None:
+            cards = self._cards(dataset, sites or None)
             first = next(iter(cards.values()))
             plan = StatisticsPlan(tuple(c.name for c in first.columns))
             terms = Terms(dataset, STATISTICS_PURPOSE)
             contract = draft(plan, terms, cards, self._scientist, self._client.prepare)
-            known = self._standing[key] = self._propose(contract)
-        return self._approved(known)
+            known = self._standing[dataset, sites] = self._propose(contract)
+        if known.hash not in self._usable:
+            self._approved(known)
+            self._usable.add(known.hash)
+        return known
+
+    def _forget(self, request: Request) -> None:
+        self._usable.discard(request.hash)
+        self._standing = {k: r for k, r in self._standing.items() if r != request}
 
     def _approved(self, request: Request) -> Request:
         status = request.status

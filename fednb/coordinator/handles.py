@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fednb.records.messages import Standing
 
 _WAIT_SECONDS = 0.5
+_RESTING = frozenset({*FINAL, "paused"})
 
 
 @dataclass(frozen=True, repr=False)
@@ -210,7 +211,8 @@ class Run(Shown):
             yield from found
             if found:
                 since = found[-1].seq
-            elif self.status in {*FINAL, "paused"}:
+            ended = not found or found[-1].kind in _RESTING
+            if ended and self.status in _RESTING:
                 return
 
     def pause(self) -> Run:
@@ -251,7 +253,8 @@ class Run(Shown):
                 for event in found:
                     shown.add(event)
                     since = event.seq
-                if not found and self.status in {*FINAL, "paused"}:
+                ended = not found or found[-1].kind in _RESTING
+                if ended and self.status in _RESTING:
                     return self
                 if deadline is not None and time.monotonic() >= deadline:
                     message = f"Run {self.id} is {self.status} after {timeout} s."

@@ -1,0 +1,54 @@
+"""Make the virtual environment: torch first, then fednb with its development tools.
+
+Usage: python scripts/bootstrap.py .venv
+
+A torch that is installed already is kept. Where there is no NVIDIA GPU, a CPU build is
+asked for first: the default build brings gigabytes of CUDA libraries.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+TORCH = "torch==2.13.0"
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+
+
+def run(*command: str) -> int:
+    """Run a command and return its exit status."""
+    return subprocess.run(command, check=False).returncode  # noqa: S603
+
+
+def install_torch(python: str) -> None:
+    """Install torch unless the environment has one."""
+    if run(python, "-c", "import torch") == 0:
+        return
+    pip = (python, "-m", "pip", "install", "--quiet")
+    if shutil.which("nvidia-smi") or platform.system() == "Darwin":
+        run(*pip, TORCH)
+    # a CPU build from a local source or the CPU index, else whatever there is
+    elif run(*pip, f"{TORCH}+cpu") and run(
+        *pip, f"{TORCH}+cpu", "--extra-index-url", CPU_INDEX
+    ):
+        run(*pip, TORCH)
+
+
+def main() -> int:
+    """Make the environment that the first argument names."""
+    folder = Path(sys.argv[1])
+    if not (folder / "bin" / "python").exists():
+        venv.create(folder, with_pip=True)
+    python = str(folder / "bin" / "python")
+    install_torch(python)
+    return run(
+        python, "-m", "pip", "install", "--quiet", "--editable", ".[dev,dicom]"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
