@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TABLES: Final = "work/tables"
+_INFERRED: Final = (
+    "You declared nothing: bounds and labels below were read from the table, and they "
+    "are published. Look at each, and declare columns where one says too much."
+)
 
 
 class SiteOwner(Shown):
@@ -228,9 +232,11 @@ class SiteOwner(Shown):
             body = {
                 "dataset": name,
                 "fingerprint": card.fingerprint,
-                "card": card.signing_key,
+                "profile": card.profile,
             }
             self._ledger.record("dataset", body)
+        if columns is None:
+            warnings = (_INFERRED, *warnings)
         return dataset_of(self._catalog.get(name), warnings)
 
     def rebuild_catalog(self) -> OwnerDatasets:
