@@ -28,6 +28,7 @@ from fednb.records.tasks import (
     LogisticPlan,
     ModelRef,
     Plan,
+    SplitSpec,
     StatisticsPlan,
     StrategySpec,
     StudyPlan,
@@ -307,7 +308,7 @@ def _columns_used(steps: Sequence[AnyPlan]) -> tuple[str, ...]:
     used: list[str] = []
     for plan in steps:
         split = getattr(plan, "split", None)
-        if split is not None and split.column:
+        if isinstance(split, SplitSpec) and split.column:
             used.append(split.column)
         if isinstance(plan, StatisticsPlan):
             used += [*plan.columns, *([plan.by] if plan.by else [])]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from fednb.errors import IntegrityError
+from fednb.errors import DatasetError, IntegrityError
 from fednb.privacy.pool import total
 from fednb.privacy.profiles import PROFILES
 from fednb.privacy.sealing import open_sealed
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from fednb.site.catalog import Registered
     from fednb.site.home import Home
     from fednb.site.keys import SiteKeys
+
+
+PARTS = ("train", "validation", "test")
 
 
 class Assembly:
@@ -91,7 +96,9 @@ class Assembly:
             table=dataset.table,
             images=dataset.images,
             folder=str(self._home.folder("work")),
-            split=self._split(dataset.manifest.patients, split_of(plan)),
+            split=self._split(
+                dataset.manifest.patients, split_of(plan), dataset.table
+            ),
             profile=PROFILES[contract.privacy.profile],
             seconds=contract.resources.seconds,
             gpu_gib=contract.resources.gpu_gib,
@@ -191,9 +198,11 @@ class Assembly:
         )
 
     def _split_anew(
-        self, patients: tuple[str, ...], spec: SplitSpec
+        self, patients: tuple[str, ...], spec: SplitSpec, table: str
     ) -> dict[str, tuple[int, ...]]:
-        """Split patients in an order that only this site's salt gives."""
+        """Split patients as a column says, or in an order of this site's salt."""
+        if spec.column:
+            return _given_split(table, spec.column)
         order = sorted(
             range(len(patients)),
             key=lambda i: self._keys.salted("split", spec.key, patients[i]),
@@ -208,6 +217,19 @@ class Assembly:
             "validation": tuple(sorted(order[first:second])),
             "test": tuple(sorted(order[second:])),
         }
+
+
+def _given_split(table: str, column: str) -> dict[str, tuple[int, ...]]:
+    """Return patient indices by the part that a column of the table names."""
+    parts: dict[str, list[int]] = {name: [] for name in PARTS}
+    with Path(table).open(newline="") as stream:
+        for index, row in enumerate(csv.DictReader(stream)):
+            part = row.get(column, "")
+            if part not in parts:
+                problem = f"Column {column!r} holds {part!r}; allowed: {PARTS}."
+                raise DatasetError([problem])
+            parts[part].append(index)
+    return {name: tuple(found) for name, found in parts.items()}
 
 
 def split_of(plan: AnyPlan) -> SplitSpec:

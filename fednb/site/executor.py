@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from fednb.errors import DatasetError, FednbError
+from fednb.privacy.metrics import safe_evaluation_metrics, safe_training_metrics
 from fednb.records.arrays import unpack_all
 from fednb.records.outputs import Decision
 from fednb.records.tasks import (
@@ -19,6 +20,7 @@ from fednb.records.tasks import (
     LogisticPlan,
     ModelSpec,
     StatisticsPlan,
+    TrainingPlan,
 )
 from fednb.site.tasks.describe import describe
 from fednb.site.tasks.heads import Head
@@ -49,10 +51,21 @@ class Product:
         Arrays by output name.
     decisions
         Verdicts of the disclosure rules that the task applied.
+    by_cell
+        Whether each verdict is of one cell, which the task has suppressed already;
+        otherwise one denial stops the whole product.
     """
 
     vectors: dict[str, NDArray[np.generic]]
     decisions: tuple[Decision, ...] = ()
+    by_cell: bool = False
+
+    @property
+    def denial(self) -> Decision | None:
+        """The verdict that stops the product, or None."""
+        if self.by_cell:
+            return None
+        return next((d for d in self.decisions if not d.allow), None)
 
 
 @dataclass
@@ -125,6 +138,8 @@ class Executor:
         vectors = unpack_all(result.vectors)
         if isinstance(work.plan, EmbeddingPlan):
             return Product(vectors)
+        if "metrics" in vectors:
+            vectors["metrics"] = _safe_metrics(vectors["metrics"], work)
         enough = Decision(
             allow=result.patients >= work.profile.threshold,
             rule="disclosure.2-threshold",
@@ -143,10 +158,10 @@ class Executor:
         plan = work.plan
         if isinstance(plan, DescribePlan):
             vector, decisions = describe(_job(work), work.profile)
-            return Product({"table": vector}, decisions)
+            return Product({"table": vector}, decisions, by_cell=True)
         if isinstance(plan, StatisticsPlan) and work.layout is not None:
             vector, decisions = statistics(_job(work), work.profile, work.layout)
-            return Product({"table": vector}, decisions)
+            return Product({"table": vector}, decisions, by_cell=True)
         if work.design is None or work.head is None:
             message = f"{type(plan).__name__} lacks its design."
             raise FednbError(message)
@@ -238,6 +253,16 @@ def _job(work: Work) -> Job:
         sites=work.sites,
         columns=work.columns,
     )
+
+
+def _safe_metrics(
+    values: NDArray[np.generic], work: Work
+) -> NDArray[np.float64]:
+    """Return figures of a round or an evaluation in a form that may be summed."""
+    figures = np.asarray(values, dtype=np.float64)
+    if isinstance(work.plan, TrainingPlan):
+        return safe_training_metrics(figures, work.profile)
+    return safe_evaluation_metrics(figures, work.profile)
 
 
 def _failure(result: JobResult) -> FednbError:

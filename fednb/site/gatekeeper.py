@@ -276,7 +276,7 @@ class Gatekeeper:
     def _run(self, call: Call, digest: str, work: Work, contract: Contract) -> bytes:
         """Execute, and release what the disclosure rules let pass."""
         product = self._executor.execute(work, allowed=lambda: self._in_force(work))
-        denied = next((d for d in product.decisions if not d.allow), None)
+        denied = product.denial
         if denied is not None:
             about: dict[str, object] = {"call": call.id, "contract": contract.hash()}
             return self._releases.refuse(denied, about)
