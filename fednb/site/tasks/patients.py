@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from fednb.errors import DatasetError, UnknownNameError
-from fednb.imaging.transforms import build_fixed, build_random
+from fednb.imaging.resample import pad_or_crop
+from fednb.imaging.transforms import ALLOWED, build_fixed, build_random, validate
 from fednb.imaging.volumes import load_patient
 from fednb.records.base import canonical, sha256_hex
 from fednb.site.tasks.runtime import write_private
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fednb.records.datasets import Column, Manifest, VolumeFile
-    from fednb.records.tasks import TrainingPlan
+    from fednb.records.tasks import TrainingPlan, TransformSpec
     from fednb.site.tasks.job import Job
 
     Floats = NDArray[np.float32]
@@ -98,7 +99,9 @@ class Patients:
         inputs = [columns[name] for name in plan.covariates]
         scaled = [_scaled(column, numbers(table, column)) for column in inputs]
         self._covariates = np.stack(scaled, axis=1) if scaled else None
-        self._augment = build_random(plan.transforms)
+        validate(plan.transforms)
+        augments = len(_fixed_of(plan)) < len(plan.transforms)
+        self._augment = build_random(plan.transforms) if augments else None
         self._cache = _cache_for(job, plan)
         self._device = device
         room = GPU_SHARE * job.gpu_gib * 2**30 if device.type == "cuda" else 0
@@ -196,6 +199,7 @@ class _Cache:
         self._modalities = plan.modalities or job.manifest.modalities
         self._size = plan.size
         self._fixed = build_fixed(plan.transforms)
+        self._native = any(spec.name == "ResampleSpacing" for spec in plan.transforms)
         self._volumes = _by_patient(job.manifest)
         self._checked: set[int] = set()
         self._shape = (len(self._modalities), *plan.size)
@@ -232,22 +236,26 @@ class _Cache:
         volumes = self._volumes.get(patient, ())
         if not volumes:
             raise DatasetError([f"patient {patient!r} has no volume"])
+        # A plan that sets the spacing starts from the files' own voxels; any other one
+        # keeps the field of view and changes the voxels.
         array, _ = load_patient(
             self._images,
             volumes,
             self._modalities,
-            self._size,
+            None if self._native else self._size,
             fit="resample",
             verify=True,
         )
-        fixed: Floats = self._fixed(array, self._spacing(volumes[0]))
-        return fixed
-
-    def _spacing(self, volume: VolumeFile) -> tuple[float, float, float]:
-        """Return the voxel size after resampling to the network's input."""
-        extent = zip(volume.shape, volume.spacing, self._size, strict=True)
-        x, y, z = (voxels * mm / new for voxels, mm, new in extent)
-        return x, y, z
+        first = volumes[0]
+        x, y, z = (
+            voxels * mm / now
+            for voxels, mm, now in zip(
+                first.shape, first.spacing, array.shape[1:], strict=True
+            )
+        )
+        fixed = self._fixed(array, (x, y, z))
+        same = fixed.shape[1:] == tuple(self._size)
+        return fixed if same else pad_or_crop(fixed, self._size)
 
     @staticmethod
     def _write(path: Path, values: Floats) -> None:
@@ -260,11 +268,16 @@ class _Cache:
 
 def _cache_for(job: Job, plan: TrainingPlan) -> _Cache:
     """Return the cache of a dataset under a plan's fixed preprocessing."""
-    fixed = [sha256_hex(canonical(spec)) for spec in plan.transforms]
+    fixed = [canonical(spec) for spec in _fixed_of(plan)]
     modalities = plan.modalities or job.manifest.modalities
     parts = (job.manifest.fingerprint(), modalities, plan.size, fixed, CACHE_VERSION)
     key = sha256_hex(repr(parts).encode())[:32]
     return _Cache(Path(job.work) / "cache" / key, job, plan)
+
+
+def _fixed_of(plan: TrainingPlan) -> list[TransformSpec]:
+    """Return the plan's transforms whose result is cached."""
+    return [spec for spec in plan.transforms if not ALLOWED[spec.name].random]
 
 
 def _by_patient(manifest: Manifest) -> dict[str, tuple[VolumeFile, ...]]:

@@ -12,6 +12,7 @@ import torch
 
 from fednb.errors import DatasetError, UnknownNameError
 from fednb.records.datasets import Column
+from fednb.records.tasks import TransformSpec
 from fednb.site.tasks.patients import Patients, patients_of
 
 if TYPE_CHECKING:
@@ -135,3 +136,38 @@ def test_a_patient_without_volumes_is_named(hospital: Hospital, plan: TrainingPl
     patients = Patients(hospital.job(plan, manifest=manifest), plan, CPU)
     with pytest.raises(DatasetError, match="patient 'p02' has no volume"):
         patients.batch(np.array([2]))
+
+
+def test_augmentation_comes_from_its_generator_and_is_not_cached(
+    hospital: Hospital, plan: TrainingPlan
+):
+    rows = np.array([0, 1])
+    plain = Patients(hospital.job(plan), plan, CPU)
+    noisy_plan = msgspec.structs.replace(
+        plan, transforms=(*plan.transforms, TransformSpec("RandGainNoise", {"prob": 1}))
+    )
+    noisy = Patients(hospital.job(noisy_plan), noisy_plan, CPU)
+    one, two, other = (
+        noisy.batch(rows, np.random.default_rng(seed)).images for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+    assert torch.equal(noisy.batch(rows).images, plain.batch(rows).images)
+    rng = np.random.default_rng(1)
+    assert torch.equal(plain.batch(rows, rng).images, plain.batch(rows).images)
+    assert len(list((hospital.folder / "work" / "cache").iterdir())) == 1
+
+
+def test_a_plan_sets_its_own_spacing(hospital: Hospital, plan: TrainingPlan):
+    coarse = TransformSpec("ResampleSpacing", {"spacing": [2.0, 2.0, 2.0]})
+    plan = msgspec.structs.replace(plan, transforms=(coarse,), size=(6, 6, 6))
+    images = Patients(hospital.job(plan), plan, CPU).batch(np.array([0])).images
+    assert images.shape == (1, 2, 6, 6, 6)
+    # ten voxels of 1 mm are five of 2 mm, and one of padding
+    assert torch.count_nonzero(images[0, 0]) == 5**3
+
+
+def test_unknown_transforms_are_named(hospital: Hospital, plan: TrainingPlan):
+    wrong = msgspec.structs.replace(plan, transforms=(TransformSpec("ZScoreInMaks"),))
+    with pytest.raises(UnknownNameError, match="Did you mean 'ZScoreInMask'"):
+        Patients(hospital.job(wrong), wrong, CPU)
