@@ -130,7 +130,8 @@ def init(
     """Make a home: database, keys, policy and ledger."""
     from fednb.owner.site_owner import SiteOwner
 
-    _show(SiteOwner.init(path, name, profile))
+    with SiteOwner.init(path, name, profile) as owner:
+        _show(owner)
 
 
 @site.command("add-dataset")
@@ -141,6 +142,10 @@ def add_dataset(  # noqa: PLR0913  (a command's options are its arguments)
     table: Annotated[Path, typer.Option(help="CSV with a column patient_id.")],
     images: Annotated[
         Path | None, typer.Option(help="Folder <patient>/<modality>.nii.gz.")
+    ] = None,
+    columns: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of [[columns]]: name, kind, unit, lower, upper."),
     ] = None,
     label: Annotated[
         list[str] | None,
@@ -156,36 +161,42 @@ def add_dataset(  # noqa: PLR0913  (a command's options are its arguments)
     ] = False,
 ) -> None:
     """Check a dataset, and publish its card and its mock half."""
-    _show(
-        _owner(path).create_dataset(
+    from fednb.owner.datasets import read_columns
+
+    with _owner(path) as owner:
+        dataset = owner.create_dataset(
             name,
             table=table,
             images=images,
+            columns=None if columns is None else read_columns(columns),
             mock=mock,
             labels=tuple(label or ()),
             summary=summary,
             terms=terms,
             synthetic=synthetic,
         )
-    )
+        _show(dataset)
 
 
 @site.command()
 def datasets(path: PathArgument) -> None:
     """List the site's datasets."""
-    _show(_owner(path).datasets)
+    with _owner(path) as owner:
+        _show(owner.datasets)
 
 
 @site.command()
 def requests(path: PathArgument) -> None:
     """List the contracts that were proposed here, newest first."""
-    _show(_owner(path).requests)
+    with _owner(path) as owner:
+        _show(owner.requests)
 
 
 @site.command()
 def show(path: PathArgument, contract: HashArgument) -> None:
     """Show a contract in full, as it is approved or denied."""
-    _show(_owner(path).requests[contract])
+    with _owner(path) as owner:
+        _show(owner.requests[contract])
 
 
 @site.command()
@@ -196,7 +207,8 @@ def approve(
     note: Annotated[str, typer.Option(help="For the site's own records.")] = "",
 ) -> None:
     """Let a contract run here until it expires."""
-    _decided(_owner(path).requests[contract].approve(note))
+    with _owner(path) as owner:
+        _decided(owner.requests[contract].approve(note))
 
 
 @site.command()
@@ -207,7 +219,8 @@ def deny(
     reason: Annotated[str, typer.Option(help="Why; it stays at the site.")],
 ) -> None:
     """Refuse a contract for good."""
-    _decided(_owner(path).requests[contract].deny(reason))
+    with _owner(path) as owner:
+        _decided(owner.requests[contract].deny(reason))
 
 
 @site.command()
@@ -218,7 +231,8 @@ def revoke(
     reason: Annotated[str, typer.Option(help="Why; it stays at the site.")],
 ) -> None:
     """Take an approval back; what is running stops."""
-    _decided(_owner(path).requests[contract].revoke(reason))
+    with _owner(path) as owner:
+        _decided(owner.requests[contract].revoke(reason))
 
 
 @site.command()
@@ -234,13 +248,14 @@ def ledger(
     ] = None,
 ) -> None:
     """Show the newest entries, check the chain, or say why something was refused."""
-    book = _owner(path).ledger
-    if action == "show":
-        _show(book)
-    elif action == "verify":
-        _show(book.verify(tuple(head or ())))
-    else:
-        _show(book.find(action))
+    with _owner(path) as owner:
+        book = owner.ledger
+        if action == "show":
+            _show(book)
+        elif action == "verify":
+            _show(book.verify(tuple(head or ())))
+        else:
+            _show(book.find(action))
 
 
 @site.command()
@@ -255,10 +270,11 @@ def policy(
     ] = None,
 ) -> None:
     """Show what the owner allows, or change it."""
-    rules = _owner(path).policy
-    if changes:
-        rules = rules.set(**dict(map(_change, changes)))
-    _show(rules)
+    with _owner(path) as owner:
+        rules = owner.policy
+        if changes:
+            rules = rules.set(**dict(map(_change, changes)))
+        _show(rules)
 
 
 def _owner(path: Path) -> "SiteOwner":

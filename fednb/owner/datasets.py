@@ -5,19 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from fednb.display import html, text
 from fednb.display.hooks import Shown
-from fednb.errors import UnknownNameError
+from fednb.errors import InputError, UnknownNameError
+from fednb.records.datasets import Column
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from fednb.display.html import Html
-    from fednb.records.datasets import Column, DatasetCard
+    from fednb.records.datasets import DatasetCard
     from fednb.site.catalog import Registered
 
 _HEADERS = ("dataset", "patients", "volumes", "modalities", "columns", "published")
 _COLUMNS = ("column", "kind", "unit", "bounds", "step", "levels", "count")
+
+
+class _Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a file of declarations holds."""
+
+    columns: tuple[Column, ...]
 
 
 @dataclass(frozen=True, repr=False)
@@ -181,6 +191,29 @@ def dataset_of(registered: Registered, warnings: tuple[str, ...] = ()) -> OwnerD
         str(registered.mock),
         warnings,
     )
+
+
+def read_columns(path: Path) -> tuple[Column, ...]:
+    """Return the columns that an owner declared in a TOML file.
+
+    Parameters
+    ----------
+    path
+        Of ``[[columns]]`` tables with the fields of `fednb.records.datasets.Column`.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or does not declare columns; the message says where.
+    """
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=_Declared).columns
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror})."
+        raise InputError(message) from error
+    except msgspec.DecodeError as error:
+        message = f"{path} does not declare columns ({error})."
+        raise InputError(message) from error
 
 
 def _column(column: Column, counts: Mapping[str, int]) -> tuple[object, ...]:

@@ -100,7 +100,7 @@ class LedgerCheck(Shown):
 
     def _line(self) -> str:
         noun = "entry" if self.count == 1 else "entries"
-        kept = f", {self.heads} kept heads found" if self.heads else ""
+        kept = f", kept heads found: {self.heads}" if self.heads else ""
         return f"The ledger holds: {self.count} {noun}{kept}. Head: {self.head}"
 
     def _text(self) -> str:

@@ -14,7 +14,7 @@ import subprocess
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from fednb.display import html, text
 from fednb.display.contract import key_fingerprint
@@ -247,6 +247,12 @@ class SiteOwner(Shown):
     def close(self) -> None:
         """Let go of the database."""
         self._home.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
     @contextmanager
     def _registering(self, name: str) -> Iterator[None]:

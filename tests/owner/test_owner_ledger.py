@@ -35,7 +35,7 @@ def test_a_check_that_holds_shows_itself(registered: SiteOwner):
     assert (check.count, check.heads) == (2, 1)
     assert check.head == registered.ledger.entries[-1].hash
     assert repr(check) == (
-        f"The ledger holds: 2 entries, 1 kept heads found. Head: {check.head}"
+        f"The ledger holds: 2 entries, kept heads found: 1. Head: {check.head}"
     )
     assert "holds" in check._repr_html_()
 
