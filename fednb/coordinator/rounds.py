@@ -112,22 +112,38 @@ class Rounds:
         ]
         known = self.store.checkpoint(self.run, step)
         visit = known[0] + 1 if known else 0
-        arrays = {n: pack(a) for n, a in known[1].items()} if known else {}
-        if not known:
-            weights = self.store.weights(self.contract.initial[str(step)])
-            arrays = {"weights": pack(weights)}
+        kept = known[1] if known else {}
         while visit < len(stops):
             began = self._wait_turn()
-            found = self._collect(step, visit, arrays, sites=(stops[visit],), attempt=0)
+            arrays: dict[str, Array] = {}
+            relayed: tuple[Output, ...] = ()
+            if visit == 0:
+                weights = self.store.weights(self.contract.initial[str(step)])
+                arrays = {"weights": pack(weights)}
+            else:
+                relayed = (self._box(step, visit - 1, stops[visit - 1], kept),)
+            found = self._collect(
+                step, visit, arrays, sites=(stops[visit],), relayed=relayed, attempt=0
+            )
             last = visit + 1 == len(stops)
             (output,) = found.outputs["weights" if last else "relay"]
-            arrays = {"weights" if last else "sealed": output.data}
+            kept = {
+                "weights" if last else "sealed": np.asarray(unpack(output.data)),
+                "signature": np.frombuffer(output.signature, dtype=np.uint8),
+            }
             line = RoundLine(visit, {}, time.monotonic() - began, found.bytes)
-            kept = {name: np.asarray(unpack(a)) for name, a in arrays.items()}
             self._finish(step, line, found, state=kept)
             visit += 1
-        weights = np.asarray(unpack(arrays["weights"]), dtype=np.float32)
-        self._keep_weights(step, StrategyState(visit, weights))
+        trained = np.asarray(kept["weights"], dtype=np.float32)
+        self._keep_weights(step, StrategyState(visit, trained))
+
+    def _box(
+        self, step: int, visit: int, site: str, kept: Mapping[str, NDArray[Any]]
+    ) -> Output:
+        """Return the box that a visit handed on, as its site signed it."""
+        place = Place(self.contract.hash(), step, self.run, visit, 0)
+        signature = kept["signature"].tobytes()
+        return Output(site, place, "relay", "sealed", pack(kept["sealed"]), signature)
 
     def _head(self, step: int, plan: CoxPlan | LogisticPlan) -> None:
         """Ask for totals until the replayed head is done; sites replay the same."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,7 +16,6 @@ from fednb.errors import (
     FednbError,
     RefusedError,
     RunError,
-    RunStoppedError,
     SiteDownError,
 )
 from fednb.records.contracts import Contract
@@ -33,6 +33,7 @@ from fednb.records.service import (
 from fednb.records.tasks import CoxPlan, LogisticPlan, TrainingPlan
 
 if TYPE_CHECKING:
+    from fednb.coordinator.datasite import DatasiteProxy
     from fednb.coordinator.pooling import Pool
     from fednb.coordinator.store import Store, StoredRun
 
@@ -64,9 +65,11 @@ class Runs:
         self._controls: dict[str, _Controls] = {}
         self._futures: dict[str, Future[None]] = {}
         self._changed = threading.Condition()
+        self._closing = False
 
     def close(self) -> None:
-        """Let running rounds end without going on; a later service resumes them."""
+        """Give up the rounds in progress; a later service resumes the runs."""
+        self._closing = True
         for controls in self._controls.values():
             controls.stopping.set()
             controls.running.set()
@@ -206,7 +209,8 @@ class Runs:
             may_begin=may_begin,
         )
         for step in range(stored.step, len(contract.steps)):
-            self._set(run, "running", "step", step=step)
+            going = controls.running.is_set()
+            self._set(run, "running" if going else "paused", "step", step=step)
             rounds.step(step)
 
     def _ended(self, run: str, done: Future[None]) -> None:
@@ -214,10 +218,13 @@ class Runs:
         error = done.exception()
         if error is None:
             self._set(run, "completed", "completed")
-        elif isinstance(error, RunStoppedError):
-            stored = self._store.find_run(run)
-            if stored.status == "stopping":
-                self._set(run, "stopped", "stopped")
+            return
+        stored = self._store.find_run(run)
+        if stored.status == "stopping":
+            self._set(run, "stopped", "stopped")
+        elif self._closing:
+            # nothing is wrong with the run: it waits for the next service
+            self._set(run, "paused", "paused")
         elif isinstance(error, SiteDownError):
             self._set(run, "paused", "paused", fault=fault_of(error))
         else:
@@ -229,9 +236,10 @@ class Runs:
         controls.stopping.set()
         controls.running.set()
         ask = StopRun(stored.run)
-        self._pool.each(self._sites(stored.run), lambda site: site.ask(ask))
+        self._pool.each(self._sites(stored.run), lambda site: _tell(site, ask))
         future = self._futures.get(stored.run)
-        if future is None or future.done():
+        ended = future is None or future.done()
+        if ended and not is_final(self._store.find_run(stored.run).status):
             self._set(stored.run, "stopped", "stopped")
 
     def _resume(self, stored: StoredRun) -> None:
@@ -272,6 +280,12 @@ class Runs:
     def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+
+def _tell(site: DatasiteProxy, ask: StopRun) -> None:
+    """Tell a site to stop; one that is away does nothing for the run anyway."""
+    with suppress(SiteDownError):
+        site.ask(ask)
 
 
 def fault_of(error: BaseException) -> Fault:

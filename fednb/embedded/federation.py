@@ -137,8 +137,8 @@ class Federation(BaseFederation):
     @override
     def close(self) -> None:
         """End the runs, the worker and the servers."""
-        self._worker.shut()
         super().close()
+        self._worker.shut()
         for server in self._servers.values():
             server.close()
         self._worker.close()

@@ -43,12 +43,15 @@ class RunState(Record, frozen=True):
         Hash of each earlier step's artefact, by step index, as first presented.
     history
         Totals over all sites of a head's earlier rounds, which this site summed.
+    inputs
+        Hash of the inputs of the last answered call.
     """
 
     round: int
     attempt: int
     pinned: dict[str, str] = {}
     history: tuple[Array, ...] = ()
+    inputs: str = ""
 
 
 def route(plan: TrainingPlan, sites: tuple[str, ...]) -> tuple[str, ...]:
@@ -111,9 +114,22 @@ def next_state(call: Call, before: RunState | None, **changes: object) -> bytes:
     """Return the stored form of a run's state after a call."""
     base = before or RunState(0, 0)
     after = msgspec.structs.replace(
-        base, round=call.place.round, attempt=call.place.attempt, **changes
+        base,
+        round=call.place.round,
+        attempt=call.place.attempt,
+        inputs=inputs_of(call),
+        **changes,
     )
     return msgspec.msgpack.encode(after)
+
+
+def inputs_of(call: Call) -> str:
+    """Return a hash of a call's arrays: another attempt of a round has the same."""
+    parts = [
+        f"{name}:{a.dtype}:{a.shape}:{sha256_hex(a.data)}"
+        for name, a in sorted(call.arrays.items())
+    ]
+    return sha256_hex("\x1f".join(parts).encode())
 
 
 def artefact_of(plan: AnyPlan) -> str:
@@ -125,6 +141,9 @@ def artefact_of(plan: AnyPlan) -> str:
 
 def _query(call: Call, contract: Contract) -> Iterator[Decision]:
     # the coordinator relays queries; only the requester's key can make one
+    if (call.place.round, call.place.attempt) != (0, 0):
+        reason = "A query has one round and one attempt."
+        yield deny("call.order", reason, "replayed")
     signed = query_bytes(call)
     if not signature_holds(contract.requester_key, call.query_signature, signed):
         reason = f"The query is not signed by {contract.requester!r}."
@@ -188,6 +207,10 @@ def _order(call: Call, contract: Contract, home: Home) -> Iterator[Decision]:
     if place.round != expected and not again:
         reason = f"Round {place.round} was asked; round {expected} is next."
         yield deny("call.order", reason, "replayed")
+    if again and state is not None and state.inputs != inputs_of(call):
+        # or a coordinator could ask one round at as many weights as it has calls
+        reason = f"Round {place.round} was answered before for other inputs."
+        yield deny("call.inputs", reason, "replayed")
     if place.round >= rounds_of(plan):
         yield deny("call.round", f"No round {place.round}.", "not-in-contract")
 

@@ -17,7 +17,6 @@ from fednb.privacy.profiles import PROFILES
 from fednb.privacy.sealing import open_sealed
 from fednb.privacy.tables import StatisticsLayout
 from fednb.records.arrays import pack, unpack
-from fednb.records.outputs import Place
 from fednb.records.tasks import (
     AnyPlan,
     CoxPlan,
@@ -37,7 +36,7 @@ from fednb.survival.protocol import design_of, replay
 if TYPE_CHECKING:
     from fednb.records.contracts import Contract
     from fednb.records.messages import Call
-    from fednb.records.outputs import Output
+    from fednb.records.outputs import Output, Place
     from fednb.site.catalog import Registered
     from fednb.site.home import Home
     from fednb.site.keys import SiteKeys
@@ -96,9 +95,7 @@ class Assembly:
             table=dataset.table,
             images=dataset.images,
             folder=str(self._home.folder("work")),
-            split=self._split(
-                dataset.manifest.patients, split_of(plan), dataset.table
-            ),
+            split=self._split(dataset.manifest.patients, split_of(plan), dataset.table),
             profile=PROFILES[contract.privacy.profile],
             seconds=contract.resources.seconds,
             gpu_gib=contract.resources.gpu_gib,
@@ -174,16 +171,13 @@ class Assembly:
             raise IntegrityError(message)
         arrays = dict(call.arrays)
         if visit > 0:
-            sealed = arrays.pop("sealed", None)
-            if sealed is None or "weights" in arrays:
-                message = "Only the first visit starts from weights in the clear."
-                raise IntegrityError(message)
-            before = call.place
-            context = seal_context(
-                Place(before.contract, before.step, before.run, visit - 1, 0)
+            sealed = _handed_on(call, contract, stops[visit - 1])
+            raw = open_sealed(
+                bytes(sealed.data.data),
+                self._keys.agreement,
+                seal_context(sealed.place),
             )
-            raw = open_sealed(bytes(sealed.data), self._keys.agreement, context)
-            arrays["weights"] = pack(np.frombuffer(raw, dtype="<f4"))
+            arrays = {"weights": pack(np.frombuffer(raw, dtype="<f4"))}
         recipient = ""
         if visit + 1 < len(stops):
             agreement = {p.site: p.agreement_key for p in contract.participants}
@@ -217,6 +211,26 @@ class Assembly:
             "validation": tuple(sorted(order[first:second])),
             "test": tuple(sorted(order[second:])),
         }
+
+
+def _handed_on(call: Call, contract: Contract, before: str) -> Output:
+    """Return the box of the visit before: a box does not say who sealed it.
+
+    Anybody can seal to a site's public key. Were unsigned boxes opened, a coordinator
+    could hand in weights of its own making and read one site's update off the last.
+    """
+    keys = {p.site: p.signing_key for p in contract.participants}
+    if len(call.relayed) == 1 and not call.arrays:
+        (output,) = call.relayed
+        named = (output.site, output.name, output.kind) == (before, "relay", "sealed")
+        if (
+            named
+            and _follows(output, call.place)
+            and signature_holds(keys[before], output.signature, output.signed_bytes())
+        ):
+            return output
+    message = f"Visit {call.place.round} needs the one box that {before!r} signed."
+    raise IntegrityError(message)
 
 
 def _given_split(table: str, column: str) -> dict[str, tuple[int, ...]]:

@@ -18,6 +18,7 @@ from fednb.errors import (
     InputError,
     IntegrityError,
     RunError,
+    RunStoppedError,
 )
 from fednb.records.base import canonical, sha256_hex
 from fednb.records.messages import (
@@ -91,10 +92,11 @@ class Gatekeeper:
         self._intake = threading.Lock()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix=f"fednb-{self._site}")
         self._verified: set[str] = set()
+        self._begun: dict[str, str] = {}
 
     def close(self) -> None:
-        """Stop taking work."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Stop taking work, and wait for what is left: the worker is shut before."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
 
     def handle(self, ask: Ask) -> bytes:
         """Answer a message.
@@ -241,7 +243,10 @@ class Gatekeeper:
         decision = settle(self._checks(call, filed, dataset))
         if not decision.allow or dataset is None:
             return decision
-        return self._assembly.work(call, contract, dataset), contract
+        work = self._assembly.work(call, contract, dataset)
+        if not contract.standing:
+            self._begun[filed.hash] = call.place.run
+        return work, contract
 
     def _checks(
         self, call: Call, filed: Filed, dataset: Registered | None
@@ -256,6 +261,11 @@ class Gatekeeper:
             return
         yield self._check_data(call, filed, dataset)
         yield check_call(call, contract, home=self._home, approvals=self._approvals)
+        begun = self._begun.get(filed.hash, call.place.run)
+        if not contract.standing and begun != call.place.run:
+            # its first round is still being worked on: nothing is recorded yet
+            reason = f"The contract was used up by run {begun}."
+            yield deny("call.run", reason, "replayed")
 
     def _check_data(self, call: Call, filed: Filed, dataset: Registered) -> Decision:
         """Compare the manifest at every call, the contents when a run starts."""
@@ -275,11 +285,10 @@ class Gatekeeper:
 
     def _run(self, call: Call, digest: str, work: Work, contract: Contract) -> bytes:
         """Execute, and release what the disclosure rules let pass."""
-        product = self._executor.execute(work, allowed=lambda: self._in_force(work))
-        denied = product.denial
-        if denied is not None:
+        product = self._execute(work)
+        if isinstance(product, Decision):
             about: dict[str, object] = {"call": call.id, "contract": contract.hash()}
-            return self._releases.refuse(denied, about)
+            return self._releases.refuse(product, about)
         outgoing = Outgoing(
             call=call,
             contract=contract,
@@ -290,6 +299,20 @@ class Gatekeeper:
             recipient=work.recipient,
         )
         return self._releases.release(outgoing)
+
+    def _execute(self, work: Work) -> Product | Decision:
+        """Execute; the owner may revoke the contract while it is worked on."""
+        try:
+            product = self._executor.execute(work, allowed=lambda: self._in_force(work))
+        except RunStoppedError:
+            standing = self._approvals.check(work.place.contract)
+            if isinstance(standing, Decision):
+                return standing
+            raise
+        standing = self._approvals.check(work.place.contract)
+        if isinstance(standing, Decision):
+            return standing
+        return product.denial or product
 
     def _in_force(self, work: Work) -> bool:
         return isinstance(self._approvals.check(work.place.contract), Filed)

@@ -67,6 +67,8 @@ class SiteServer:
 
     def close(self) -> None:
         """Stop serving and let go of the home."""
+        if self._own_worker:
+            self._worker.shut()
         self._gatekeeper.close()
         if self._own_worker:
             self._worker.close()
