@@ -1,0 +1,1 @@
+"""fednb over NVIDIA FLARE: hospitals in processes of their own, dialling out."""
