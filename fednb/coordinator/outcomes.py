@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -165,7 +165,7 @@ class Reading:
         design = design_of(
             plan,
             self.contract.columns,
-            precision=self.contract.privacy.precision,
+            privacy=self.contract.privacy,
             parts=len(self.contract.participants),
         )
         totals = [np.asarray(unpack(t), dtype=np.float64) for t in step.totals]
@@ -183,6 +183,8 @@ class Reading:
             n=state.n,
             events=state.events,
         )
+        widened = fitted.covariance + _rounding(state)
+        fitted = replace(fitted, covariance=widened)
         return CoxResult(
             estimate=fitted.rescale(state.scale.mean, state.scale.std),
             penalizer=plan.penalizer,
@@ -228,12 +230,20 @@ def _pairs(metrics: Floats | None) -> PairCounts | None:
     return PairCounts(concordant, tied, comparable)
 
 
+def _rounding(state: HeadState) -> Floats:
+    """Return what rounding adds to the covariance (disclosure rule 20)."""
+    newton, options = state.newton, state.options
+    if newton is None or newton.sums is None or options is None:
+        return np.zeros((0, 0))
+    return rounding_covariance(newton.sums, options)
+
+
 def _shift(state: HeadState) -> float:
     """Return the largest shift that rounding may cause, in standard errors."""
     newton, options = state.newton, state.options
     if newton is None or newton.sums is None or not options or not options.precision:
         return 0.0
-    noise = np.diagonal(rounding_covariance(newton.sums, options))
+    noise = np.diagonal(_rounding(state))
     variance = np.diagonal(covariance(newton.sums, options))
     return float(np.sqrt(np.max(noise / variance)))
 
@@ -249,7 +259,7 @@ def _logistic_estimate(design: HeadDesign, state: HeadState) -> LogisticEstimate
     back[:p, :p] = np.diag(1 / scale.std)
     back[p, :p] = -scale.mean / scale.std
     back[p, p] = 1.0
-    spread = covariance(newton.sums, options)
+    spread = covariance(newton.sums, options) + _rounding(state)
     return LogisticEstimate(
         names=state.names(design),
         coefficients=back @ newton.trial,

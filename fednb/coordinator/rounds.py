@@ -150,7 +150,7 @@ class Rounds:
         design = design_of(
             plan,
             self.contract.columns,
-            precision=self.contract.privacy.precision,
+            privacy=self.contract.privacy,
             parts=len(self.contract.participants),
         )
         totals = list(self.store.totals(self.run, step))

@@ -131,7 +131,7 @@ class Assembly:
         design = design_of(
             plan,
             contract.columns,
-            precision=contract.privacy.precision,
+            privacy=contract.privacy,
             parts=len(contract.participants),
         )
         totals = [np.asarray(unpack(a), dtype=np.float64) for a in history]

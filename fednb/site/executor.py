@@ -255,9 +255,7 @@ def _job(work: Work) -> Job:
     )
 
 
-def _safe_metrics(
-    values: NDArray[np.generic], work: Work
-) -> NDArray[np.float64]:
+def _safe_metrics(values: NDArray[np.generic], work: Work) -> NDArray[np.float64]:
     """Return figures of a round or an evaluation in a form that may be summed."""
     figures = np.asarray(values, dtype=np.float64)
     if isinstance(work.plan, TrainingPlan):

@@ -22,6 +22,7 @@ from fednb.survival.sums import LikelihoodSums
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fednb.records.contracts import Privacy
     from fednb.records.datasets import Column
     from fednb.survival.sums import Floats
 
@@ -29,6 +30,8 @@ Phase = Literal["moments", "score", "metrics", "done"]
 
 INTERCEPT = "intercept"
 _FLAT = 1e-6
+SECURE_STEP = 2.0**-30
+"""Fixed-point step of totals, see `fednb.privacy.fixed_point.totals`."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,9 @@ class HeadDesign:
         See `fednb.survival.newton.NewtonOptions`.
     evaluates
         Whether pair counts follow the fit.
+    step
+        Step of the secure sum that carries the totals; 0 without one. The fit stops
+        where the next step is lost in it.
     """
 
     names: tuple[str, ...]
@@ -66,6 +72,7 @@ class HeadDesign:
     precision: float = 0.0
     parts: int = 1
     evaluates: bool = True
+    step: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +187,7 @@ def _begin(design: HeadDesign, total: Floats) -> HeadState:
         ridge=(*[ridge] * len(kept), 0.0) if logistic else ridge,
         tolerance=design.tolerance,
         max_evaluations=design.max_evaluations,
-        precision=design.precision,
+        precision=max(design.precision, design.step),
         parts=design.parts,
     )
     return HeadState("score", n, events, kept, scale, options, start(width))
@@ -203,7 +210,7 @@ def design_of(
     plan: CoxPlan | LogisticPlan,
     columns: Sequence[Column],
     *,
-    precision: float,
+    privacy: Privacy,
     parts: int,
 ) -> HeadDesign:
     """Return the design that a contract's head has, the same at every participant.
@@ -214,8 +221,8 @@ def design_of(
         The head.
     columns
         Declarations in the contract, with the bounds of every covariate.
-    precision
-        Rounding step of totals; 0 in the open profile.
+    privacy
+        The contract's: rounding of totals, and whether a secure sum carries them.
     parts
         Number of participants.
 
@@ -254,9 +261,10 @@ def design_of(
         penalizer=plan.penalizer,
         tolerance=plan.tolerance,
         max_evaluations=plan.max_evaluations,
-        precision=precision,
+        precision=privacy.precision,
         parts=parts,
         evaluates=plan.evaluate_on != "none",
+        step=SECURE_STEP if privacy.secure_sum else 0.0,
     )
 
 
