@@ -1,10 +1,13 @@
 """Render a patient's head: T1, T1c, T2 and FLAIR of one synthetic glioma.
 
-A head is an ellipsoid of white and grey matter with ventricles; the tumour has a core
-in three depths, since the enhancing rim is 6 mm thick and the rim of the T2-FLAIR
-mismatch 4 mm, and oedema around it. What a volume looks like is drawn from a stream
-that knows neither its size nor its scanner, so the same patient can be rendered at
-any size. Values and distances: `reference/methods.md`, section 4.
+A head is an ellipsoid of white and grey matter; the tumour has a core in three depths,
+since the enhancing rim is 6 mm thick and the rim of the T2-FLAIR mismatch 4 mm, and
+oedema around it. What a volume looks like is drawn from a stream that knows neither
+its size nor its scanner, so the same patient can be rendered at any size. Values and
+distances: `reference/methods.md`, section 4.
+
+Heads are registered to each other, and what differs between them beside the tumour is
+kept small: with 100 patients a site a network otherwise learns the patients by heart.
 """
 
 from __future__ import annotations
@@ -32,18 +35,20 @@ FIELD_OF_VIEW: Final = 160.0
 WHITE: Final = 0.75
 """White matter in T1c, against which the signal-to-noise ratio is counted."""
 
-_HEAD: Final = np.array([66.0, 78.0, 60.0])
+_HEAD: Final = (66.0, 78.0, 60.0)
+_MEAN_AXIS: Final = 67.0
 _WAVES: Final = 6
-_JITTER: Final = 0.05
-_TEXTURE: Final = 0.05
-_TISSUES: Final = ("white", "grey", "fluid", "oedema", "outer", "middle", "inner")
+_JITTER: Final = 0.01
+_TEXTURE: Final = 0.01
+_PLACE: Final = 3.0
+_SIDE, _FRONT, _BACK, _HEIGHT = 25.0, 26.0, -18.0, 5.0
+_TISSUES: Final = ("white", "grey", "oedema", "outer", "middle", "inner")
 # Rows: tissues from white matter to oedema; columns as MODALITIES.
 _CONTRAST: Final = np.array(
     [
         [0.75, 0.75, 0.40, 0.45],
         [0.58, 0.60, 0.55, 0.55],
-        [0.20, 0.20, 1.20, 0.12],
-        [0.62, 0.62, 0.85, 0.90],
+        [0.68, 0.68, 0.60, 0.62],
     ]
 )
 
@@ -88,8 +93,6 @@ class Anatomy:
 
     Attributes
     ----------
-    axes
-        Semi-axes of the head in mm, (3,).
     centre
         Centre of the tumour in mm from the head's centre, RAS, (3,).
     stretch
@@ -98,43 +101,35 @@ class Anatomy:
         Wave vectors (6, 3) and phases (6,) of the tumour's surface.
     oedema
         Width of the oedema in mm.
-    ventricle
-        Size of the ventricles against the usual.
     contrast
-        Factor on each tissue's signal, (7, 4); the three depths of the core share one.
+        Factor on each tissue's signal, (6, 4); the three depths of the core share one.
     texture
         Coarse multiplicative pattern, (6, 6, 6).
     """
 
-    axes: Floats
     centre: Floats
     stretch: Floats
     waves: tuple[Floats, Floats]
     oedema: float
-    ventricle: float
     contrast: Floats
     texture: Floats
 
 
 def draw_anatomy(findings: Findings, rng: np.random.Generator) -> Anatomy:
     """Draw a head around the tumour that `findings` describe."""
-    axes = _HEAD * rng.uniform(0.95, 1.05, 3)
-    side = 1.0 if rng.random() < 0.5 else -1.0
-    along = rng.random()
-    y = 0.28 + 0.20 * along if findings.frontal else -0.48 + 0.56 * along
-    x, z = side * rng.uniform(0.28, 0.48), rng.uniform(-0.20, 0.35)
-    stretch = np.exp(rng.normal(0.0, 0.12, 3))
+    side = _SIDE if rng.random() < 0.5 else -_SIDE
+    usual = np.array([side, _FRONT if findings.frontal else _BACK, _HEIGHT])
+    centre = usual + _PLACE * rng.uniform(-1.0, 1.0, 3)
+    stretch = np.exp(rng.normal(0.0, 0.06, 3))
     directions = rng.normal(size=(_WAVES, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     waves = directions * rng.uniform(3.0, 6.0, (_WAVES, 1))
     phases = rng.uniform(0.0, 2.0 * np.pi, _WAVES)
     return Anatomy(
-        axes=axes.astype(np.float32),
-        centre=(np.array([x, y, z]) * axes).astype(np.float32),
+        centre=centre.astype(np.float32),
         stretch=(stretch / stretch.prod() ** (1.0 / 3.0)).astype(np.float32),
         waves=(waves.astype(np.float32), phases.astype(np.float32)),
-        oedema=float(8.0 * np.exp(rng.normal(0.0, 0.5))),
-        ventricle=float(rng.uniform(0.8, 1.3)),
+        oedema=float(8.0 * np.exp(rng.normal(0.0, 0.25))),
         contrast=_jitter(rng),
         texture=rng.normal(0.0, _TEXTURE, (6, 6, 6)).astype(np.float32),
     )
@@ -142,8 +137,8 @@ def draw_anatomy(findings: Findings, rng: np.random.Generator) -> Anatomy:
 
 def _jitter(rng: np.random.Generator) -> Floats:
     """Draw how one head's signals differ from the usual."""
-    factor = np.exp(rng.normal(0.0, _JITTER, (5, 4))).astype(np.float32)
-    return np.asarray(factor[[0, 1, 2, 3, 4, 4, 4]])
+    factor = np.exp(rng.normal(0.0, _JITTER, (4, 4))).astype(np.float32)
+    return np.asarray(factor[[0, 1, 2, 3, 3, 3]])
 
 
 def render(
@@ -193,7 +188,7 @@ def render(
 
 
 def _contrast(findings: Findings) -> NDArray[np.float64]:
-    """Return signal by tissue (7) and modality (4) for one patient."""
+    """Return signal by tissue (6) and modality (4) for one patient."""
     core = np.tile(np.array([0.50, 0.55, 0.95, 0.80]), (3, 1))
     if findings.enhancement:
         core[:, 1] = 1.10
@@ -207,14 +202,9 @@ def _contrast(findings: Findings) -> NDArray[np.float64]:
 
 
 def _tissues(findings: Findings, anatomy: Anatomy, size: int, width: float) -> Floats:
-    """Return the share of each tissue in each voxel, (7, size, size, size)."""
+    """Return the share of each tissue in each voxel, (6, size, size, size)."""
     grid = _grid(size)
-    a, b, c = (float(v) for v in anatomy.axes)
-    radius = np.sqrt((grid[0] / a) ** 2 + (grid[1] / b) ** 2 + (grid[2] / c) ** 2)
-    # Times the mean semi-axis, the radius is close to a distance in mm at the surface.
-    inside = _soft((radius - 1.0) * 67.0, width)
-    deep = _soft((radius - 0.86) * 67.0, width)
-    fluid = _ventricles(grid, anatomy.ventricle, width)
+    inside, deep = _head(size, width)
     depth = _depth(findings, anatomy, grid)
     tumour = _soft(depth, width)
     beyond_rim = _soft(depth + 4.0, width)
@@ -222,15 +212,23 @@ def _tissues(findings: Findings, anatomy: Anatomy, size: int, width: float) -> F
     around = _soft(depth - anatomy.oedema, width)
     out = np.empty((len(_TISSUES), size, size, size), dtype=np.float32)
     healthy = (1.0 - around) * inside
-    np.multiply(healthy, fluid, out=out[2])
-    np.subtract(healthy, out[2], out=healthy)
     np.multiply(healthy, deep, out=out[0])
     np.subtract(healthy, out[0], out=out[1])
-    np.multiply(around - tumour, inside, out=out[3])
-    np.multiply(tumour - beyond_rim, inside, out=out[4])
-    np.multiply(beyond_rim - inner, inside, out=out[5])
-    np.multiply(inner, inside, out=out[6])
+    np.multiply(around - tumour, inside, out=out[2])
+    np.multiply(tumour - beyond_rim, inside, out=out[3])
+    np.multiply(beyond_rim - inner, inside, out=out[4])
+    np.multiply(inner, inside, out=out[5])
     return out
+
+
+@lru_cache(maxsize=8)
+def _head(size: int, width: float) -> tuple[Floats, Floats]:
+    """Return the share of head, and of white matter in it, in each voxel."""
+    x, y, z = (axis / a for axis, a in zip(_grid(size), _HEAD, strict=True))
+    radius = np.sqrt(x**2 + y**2 + z**2).astype(np.float32)
+    # Times the mean semi-axis, the radius is close to a distance in mm at the surface.
+    scale = np.float32(_MEAN_AXIS)
+    return _soft((radius - 1.0) * scale, width), _soft((radius - 0.86) * scale, width)
 
 
 def _depth(
@@ -258,15 +256,6 @@ def _depth(
     pattern *= np.float32(amplitude)
     surface = np.maximum(pattern + np.float32(1.0), np.float32(0.35))
     return np.asarray(distance - np.float32(radius) * surface, dtype=np.float32)
-
-
-def _ventricles(
-    grid: tuple[Floats, Floats, Floats], scale: float, width: float
-) -> Floats:
-    """Return the share of ventricle in each voxel: a pair of slim ellipsoids."""
-    x = (np.abs(grid[0]) - 9.0) / 6.0
-    squares = x**2 + ((grid[1] + 4.0) / 24.0) ** 2 + ((grid[2] - 6.0) / 10.0) ** 2
-    return _soft((np.sqrt(squares) - np.float32(scale)) * np.float32(8.0), width)
 
 
 def _soft(distance: Floats, width: float) -> Floats:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fednb.coordinator.handles import Request
     from fednb.embedded.federation import Federation
     from fednb.records.tasks import Plan
+    from fednb.results.embedding import EmbeddingResult
     from fednb.results.evaluation import EvaluationResult
     from fednb.results.survival import CoxResult, LogisticResult
     from fednb.results.training import TrainingResult
@@ -47,6 +48,7 @@ class StudyResults:
 
     training: TrainingResult
     evaluation: EvaluationResult
+    embedding: EmbeddingResult
     logistic: LogisticResult
     cox: CoxResult
     age_only: LogisticResult
@@ -141,6 +143,7 @@ def read_study(results: tuple[Any, ...]) -> StudyResults:
     return StudyResults(
         training=results[TRAIN],
         evaluation=results[EVALUATE],
+        embedding=results[EMBED],
         logistic=results[LOGISTIC],
         cox=results[COX],
         age_only=results[AGE_ONLY],
@@ -183,7 +186,7 @@ def run_baselines(fed: Federation, training: TrainingPlan) -> Baselines:
         if step != AGE_ONLY:
             plan = msgspec.structs.replace(plan, embedding=embedding.ref)
         heads.append(_run(fed, plan, sites))
-    central = StudyResults(trained, evaluation, *heads)
+    central = StudyResults(trained, evaluation, embedding, *heads)
     return Baselines(local, central)
 
 
