@@ -97,7 +97,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of the synthetic hospitals.")] = 0,
 ) -> None:
     """Run the whole story on three synthetic hospitals, and write a report."""
-    from fednb.phantom.demo import run_demo
+    from fednb.phantom.story import run_demo
 
     run_demo(out=out, json_file=json, seed=seed)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from typing_extensions import override
@@ -195,7 +195,7 @@ class Federation(Shown):
         self._standing: dict[tuple[str, tuple[str, ...]], Request] = {}
         self._usable: set[str] = set()
 
-    def __enter__(self) -> Federation:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
