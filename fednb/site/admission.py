@@ -181,6 +181,13 @@ def _run(call: Call, contract: Contract, home: Home) -> Iterator[Decision]:
     if row is not None and row[0] != place.run:
         reason = f"The contract was used up by run {row[0]}."
         yield deny("call.run", reason, "replayed")
+    row = home.database.execute(
+        "SELECT contract FROM runs WHERE run = ? AND contract != ? LIMIT 1",
+        (place.run, place.contract),
+    ).fetchone()
+    if row is not None:
+        reason = f"Run {place.run} belongs to contract {row[0][:12]}."
+        yield deny("call.run", reason, "replayed")
     (later,) = home.database.execute(
         "SELECT COUNT(*) FROM runs WHERE run = ? AND step > ?", (place.run, place.step)
     ).fetchone()

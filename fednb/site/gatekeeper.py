@@ -19,6 +19,7 @@ from fednb.errors import (
     IntegrityError,
     RunError,
     RunStoppedError,
+    WireError,
 )
 from fednb.records.base import canonical, sha256_hex
 from fednb.records.messages import (
@@ -64,6 +65,7 @@ _CAUSES: tuple[tuple[type[FednbError], Cause], ...] = (
     (HomeError, "storage"),
     (IntegrityError, "signature"),
     (InputError, "not-in-contract"),
+    (WireError, "malformed"),
 )
 
 
