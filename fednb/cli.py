@@ -111,11 +111,17 @@ def bench(
     json: JsonOption = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     seeds: Annotated[int, typer.Option(help="Seeds of `science`.")] = 3,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also what takes very long.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Tiny sizes: only shows that it runs.")
+    ] = False,
 ) -> None:
     """Measure fednb beside the tools that it is built on."""
     from fednb.bench.main import run
 
-    run(name, json_file=json, device=device, seeds=seeds)
+    run(name, json_file=json, device=device, seeds=seeds, full=full, quick=quick)
 
 
 @site.command()

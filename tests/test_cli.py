@@ -362,6 +362,7 @@ def test_a_bench_gets_its_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     called = stand_in(monkeypatch, "fednb.bench.main", "run")
     said("bench", "trainer", "--json", tmp_path / "f.json", "--device", "cuda")
     options = {"json_file": tmp_path / "f.json", "device": "cuda", "seeds": 3}
+    options |= {"full": False, "quick": False}
     assert called.given == [("trainer", options)]
 
 

@@ -1,1 +1,1 @@
-
+"""Figures, measured side by side: ``fednb bench``."""
