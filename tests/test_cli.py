@@ -352,7 +352,7 @@ def stand_in(patch: pytest.MonkeyPatch, module: str, name: str):
 
 
 def test_the_demo_gets_its_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    called = stand_in(monkeypatch, "fednb.phantom.demo", "run_demo")
+    called = stand_in(monkeypatch, "fednb.phantom.story", "run_demo")
     figures = tmp_path / "f.json"
     said("demo", "--out", tmp_path, "--json", figures, "--seed", 7)
     assert called.given == [({"out": tmp_path, "json_file": figures, "seed": 7},)]

@@ -9,7 +9,9 @@ import msgspec
 
 from fednb.display import html, text
 from fednb.display.hooks import Shown
-from fednb.errors import InputError, UnknownNameError
+from fednb.errors import DatasetError, InputError, UnknownNameError
+from fednb.imaging.tables import infer_columns, read_raw
+from fednb.privacy.profiles import profile_named
 from fednb.records.datasets import Column
 
 if TYPE_CHECKING:
@@ -214,6 +216,41 @@ def read_columns(path: Path) -> tuple[Column, ...]:
     except msgspec.DecodeError as error:
         message = f"{path} does not declare columns ({error})."
         raise InputError(message) from error
+
+
+def check_inferred(table: Path, profile: str) -> None:
+    """Refuse to publish labels that nobody declared and that few patients have.
+
+    A card names a column's labels. Where they are read from the table, a free text or
+    a name would be published; the owner must have written down such labels.
+
+    Parameters
+    ----------
+    table
+        The CSV file.
+    profile
+        The site's disclosure profile: its threshold counts.
+
+    Raises
+    ------
+    DatasetError
+        Names each such column, or says why the table cannot be read.
+    """
+    threshold = profile_named(profile).threshold
+    frame = read_raw(table)
+    problems = []
+    for column in infer_columns(frame):
+        if column.kind != "category":
+            continue
+        rare = int((frame[column.name].value_counts() < threshold).sum())
+        if rare:
+            problems.append(
+                f"column {column.name}: {rare} of {len(column.levels)} labels have "
+                f"fewer than {threshold} patients and would be published; declare the "
+                "column with its labels, or leave it out of the declaration"
+            )
+    if problems:
+        raise DatasetError(problems)
 
 
 def _column(column: Column, counts: Mapping[str, int]) -> tuple[object, ...]:

@@ -20,7 +20,12 @@ from fednb.display import html, text
 from fednb.display.contract import key_fingerprint
 from fednb.display.hooks import Shown
 from fednb.errors import HomeError, InputError
-from fednb.owner.datasets import OwnerDataset, OwnerDatasets, dataset_of
+from fednb.owner.datasets import (
+    OwnerDataset,
+    OwnerDatasets,
+    check_inferred,
+    dataset_of,
+)
 from fednb.owner.ledger import OwnerLedger
 from fednb.owner.policy import OwnerPolicy
 from fednb.owner.requests import Requests, requests_of
@@ -226,6 +231,8 @@ class SiteOwner(Shown):
         with self._registering(name):
             source = replace(source, table=self._table(name, table))
             profile = read_policy(self._home).profile
+            if columns is None:
+                check_inferred(source.table, profile)
             card, warnings = self._catalog.create(
                 source, profile=profile, gpus=gpu_names()
             )

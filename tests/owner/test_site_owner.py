@@ -153,6 +153,36 @@ def test_inferred_columns_are_pointed_out(registered: SiteOwner, table: Path):
     assert "! " in repr(dataset)
 
 
+def test_labels_that_nobody_declared_and_few_have_are_not_published(owner: SiteOwner):
+    """Law 1: a name in a column would stand on the card and in the mock."""
+    frame = pd.DataFrame(
+        {
+            "patient_id": [f"p{i}" for i in range(20)],
+            "name": [f"Jane Doe {i}" for i in range(20)],
+            "sex": ["f", "m"] * 10,
+        }
+    )
+    with pytest.raises(DatasetError) as caught:
+        owner.create_dataset("glioma", table=frame)
+    assert caught.value.problems == (
+        "column name: 20 of 20 labels have fewer than 10 patients and would be "
+        "published; declare the column with its labels, or leave it out of the "
+        "declaration",
+    )
+    assert len(owner.datasets) == 0
+    sex = Column("sex", "category", levels=("f", "m"))
+    dataset = owner.create_dataset("glioma", table=frame, columns=[sex])
+    assert dataset.card.columns == (sex,)
+    assert "Jane" not in (owner.path / "mock" / "glioma" / "table.csv").read_text()
+
+
+def test_labels_that_enough_patients_have_may_be_inferred(owner: SiteOwner):
+    ids = [f"p{i}" for i in range(20)]
+    frame = pd.DataFrame({"patient_id": ids, "sex": ["f", "m"] * 10})
+    (column,) = owner.create_dataset("glioma", table=frame).card.columns
+    assert (column.kind, column.levels) == ("category", ("f", "m"))
+
+
 def test_a_frame_is_kept_in_the_home(owner: SiteOwner):
     frame = pd.DataFrame(
         {
