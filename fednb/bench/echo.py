@@ -56,13 +56,13 @@ class _Answered(msgspec.Struct, tag="JobResult"):
 class EchoWorker(WorkerProcess):
     """Stands where the worker process stands, and answers every job at once.
 
-    It decodes the frame and encodes an update of the weights' size, as the pipe's
-    other end would; no process is started and nothing is trained.
+    It decodes the frame and hands back an update of the weights' size; no process is
+    started, nothing is trained, and nothing crosses a pipe.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._updates: dict[int, NDArray[np.float32]] = {}
+        self._answers: dict[int, bytes] = {}
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(_Asked)
 
@@ -81,18 +81,18 @@ class EchoWorker(WorkerProcess):
             message = "The task was stopped before it began."
             raise RunStoppedError(message, refusal="stopped")
         asked = self._decoder.decode(job)
-        size = unpack(asked.arrays["weights"]).size
-        vectors = {"update": pack(self._update(size)), "metrics": pack(METRICS)}
-        frame = self._encoder.encode(_Answered(asked.id, vectors, 100))
+        frame = self._answer(unpack(asked.arrays["weights"]).size)
         last(frame)
         return frame
 
-    def _update(self, size: int) -> NDArray[np.float32]:
-        if size not in self._updates:
+    def _answer(self, size: int) -> bytes:
+        """Return the frame of a result, made once: its making is not measured."""
+        if size not in self._answers:
             rng = np.random.default_rng(size)
-            update = rng.standard_normal(size, dtype=np.float32)
-            self._updates[size] = update * np.float32(1e-3)
-        return self._updates[size]
+            update = rng.standard_normal(size, dtype=np.float32) * np.float32(1e-3)
+            vectors = {"update": pack(update), "metrics": pack(METRICS)}
+            self._answers[size] = self._encoder.encode(_Answered("echo", vectors, 100))
+        return self._answers[size]
 
 
 @dataclass(frozen=True)

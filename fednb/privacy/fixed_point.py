@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     Ring = NDArray[np.uint32] | NDArray[np.uint64]
     Reals = NDArray[np.floating]
 
-CHUNK: Final = 65_536
-"""Elements that are converted at a time: two work arrays that fit the cache."""
+CHUNK: Final = 32_768
+"""Elements that are converted at a time: work arrays that fit a core's cache."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,17 @@ class FixedPoint:
         """Element type on the wire: little-endian, unsigned."""
         return np.dtype("<u4") if self.bits == 32 else np.dtype("<u8")
 
-    def encode(self, values: Reals) -> Ring:
+    def encode(self, values: Reals, *, reuse: bool = False) -> Ring:
         """Return `values` as ring elements, same shape.
 
         Parameters
         ----------
         values
             Real numbers, any shape, float32 or float64.
+        reuse
+            Overwrite `values` where it is writable and its elements have the ring's
+            size: for a large array that nobody needs afterwards. On an error it is
+            half overwritten.
 
         Raises
         ------
@@ -98,9 +102,14 @@ class FixedPoint:
             clipped: a clipped update would be wrong without a sign of it.
         """
         flat = np.ascontiguousarray(values).reshape(-1)
-        encoded: Ring = np.empty(flat.size, self.dtype)
+        fits = flat.dtype.itemsize == self.dtype.itemsize and flat.flags.writeable
+        encoded: Ring = (
+            flat.view(self.dtype) if reuse and fits else np.empty(flat.size, self.dtype)
+        )
         signed = encoded.view(np.dtype(f"<i{self.bits // 8}"))
-        work = np.empty(min(flat.size, CHUNK))
+        # scaling by a power of two and rounding are exact in float32 as well
+        exact = flat.dtype == np.float32
+        work = np.empty(min(flat.size, CHUNK), np.float32 if exact else np.float64)
         most = float(self._most)
         if most > self._most:
             most = math.nextafter(most, 0.0)
@@ -109,9 +118,10 @@ class FixedPoint:
             part = flat[start : start + CHUNK]
             ticks = work[: part.size]
             with np.errstate(over="ignore", invalid="ignore"):
-                np.multiply(part, scale, out=ticks, dtype=np.float64)
+                np.multiply(part, work.dtype.type(scale), out=ticks)
             np.rint(ticks, out=ticks)
-            if not (ticks.max() <= most and ticks.min() >= -most):
+            # as Python floats: numpy would round the bound to float32
+            if not (float(ticks.max()) <= most and float(ticks.min()) >= -most):
                 raise self._overflow(part)
             np.copyto(signed[start : start + CHUNK], ticks, casting="unsafe")
         return encoded.reshape(np.shape(values))

@@ -62,5 +62,6 @@ def total(
         return encoding.decode(unmask_sum(vectors, tuple(sites)))
     result = np.zeros(first.data.shape, dtype=np.float64)
     for site in sites:
-        result += np.asarray(vectors[site], dtype=np.float64)
+        # converts block by block: no second array of the whole size
+        np.add(result, vectors[site], out=result)
     return result

@@ -65,8 +65,15 @@ class Output(Record, frozen=True):
     data: Array
     signature: bytes = b""
 
-    def signed_bytes(self) -> bytes:
-        """Return what the site's signature covers."""
+    def signed_bytes(self, digest: str = "") -> bytes:
+        """Return what the site's signature covers.
+
+        Parameters
+        ----------
+        digest
+            SHA-256 of the data, where the caller has just computed it; empty: computed
+            here. Who checks a signature never passes one.
+        """
         place = self.place
         parts = (
             "fednb-output",
@@ -80,6 +87,6 @@ class Output(Record, frozen=True):
             self.kind,
             self.data.dtype,
             ",".join(map(str, self.data.shape)),
-            sha256_hex(self.data.data),
+            digest or sha256_hex(self.data.data),
         )
         return "\x1f".join(parts).encode()

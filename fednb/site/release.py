@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import numpy as np
 
 from fednb.config import INLINE_BYTES
@@ -182,13 +183,14 @@ class Releases:
         """
         call, contract = outgoing.call, outgoing.contract
         specs = {o.name: o for o in contract.outputs if o.step == call.place.step}
-        outputs = tuple(
+        made = tuple(
             self._output(outgoing, specs, name, values)
             for name, values in sorted(outgoing.vectors.items())
         )
+        outputs = tuple(output for output, _ in made)
         stored = Path()
         with self._home.transaction() as database:
-            body = _entry(call, outputs, outgoing.decisions)
+            body = _entry(call, made, outgoing.decisions)
             head, signature = self._ledger.append(database, "release", body)
             frame = encode(
                 Release(self._site, call.id, call.place, outputs, head, signature)
@@ -215,8 +217,8 @@ class Releases:
         specs: Mapping[str, OutputSpec],
         name: str,
         values: NDArray[np.generic],
-    ) -> Output:
-        """Protect one output as its spec says."""
+    ) -> tuple[Output, str]:
+        """Protect one output as its spec says; return it with its data's SHA-256."""
         spec = specs.get(name)
         if spec is None:
             message = f"The contract names no output {name!r} for this step."
@@ -230,19 +232,21 @@ class Releases:
             )
             raise InputError(message)
         unsigned = Output(self._site, outgoing.call.place, name, spec.kind, data)
-        signature = self._keys.sign(unsigned.signed_bytes())
-        return Output(self._site, outgoing.call.place, name, spec.kind, data, signature)
+        digest = sha256_hex(data.data)
+        signature = self._keys.sign(unsigned.signed_bytes(digest))
+        return msgspec.structs.replace(unsigned, signature=signature), digest
 
     def _protected(
         self, outgoing: Outgoing, spec: OutputSpec, values: NDArray[np.generic]
     ) -> Array:
         contract, place = outgoing.contract, outgoing.call.place
         plan = contract.steps[place.step]
-        if isinstance(plan, TrainingPlan) and spec.name not in {
+        scaled = isinstance(plan, TrainingPlan) and spec.name not in {
             "metrics",
             "relay",
             "weights",
-        }:
+        }
+        if scaled:
             share = contract.weights[contract.sites().index(self._site)]
             values = np.multiply(values, share, dtype=values.dtype)
         if spec.kind == "masked":
@@ -250,7 +254,8 @@ class Releases:
             training = isinstance(plan, TrainingPlan)
             ring = fixed_point(spec.name, parties, training=training)
             context = MaskContext(place, spec.name, contract.participants)
-            encoded = ring.encode(values)  # type: ignore[arg-type]
+            # a share of an update was just computed: its memory can hold the encoding
+            encoded = ring.encode(values, reuse=scaled)  # type: ignore[arg-type]
             return pack(mask(encoded, self._site, self._keys.agreement, context))
         if spec.kind == "sealed":
             raw = np.ascontiguousarray(values, dtype="<f4").tobytes()
@@ -283,7 +288,7 @@ def seal_context(place: Place) -> bytes:
 
 
 def _entry(
-    call: Call, outputs: tuple[Output, ...], decisions: tuple[Decision, ...]
+    call: Call, made: tuple[tuple[Output, str], ...], decisions: tuple[Decision, ...]
 ) -> dict[str, Any]:
     """Return what the ledger keeps of a release: names, sizes and hashes."""
     place = call.place
@@ -300,9 +305,9 @@ def _entry(
                 "name": o.name,
                 "kind": o.kind,
                 "bytes": o.data.data.nbytes,
-                "sha256": sha256_hex(o.data.data),
+                "sha256": digest,
             }
-            for o in outputs
+            for o, digest in made
         ],
         "rules": [
             {"rule": d.rule, "allow": d.allow, "threshold": d.threshold}

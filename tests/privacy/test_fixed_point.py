@@ -91,3 +91,42 @@ def test_impossible_rings_are_refused(bits, step_bits, parties):
 def test_a_sum_of_another_type_is_refused():
     with pytest.raises(InputError, match="A sum of uint32 is expected; got uint64"):
         updates(3).decode(np.zeros(2, np.uint64))
+
+
+@given(
+    st.lists(st.floats(-5, 5, width=32), min_size=1, max_size=50),
+    st.sampled_from([updates(3), totals(3)]),
+)
+def test_float32_is_encoded_as_the_same_numbers_in_float64(values, ring):
+    narrow = np.array(values, dtype=np.float32)
+    assert np.array_equal(ring.encode(narrow), ring.encode(narrow.astype(np.float64)))
+
+
+def test_a_float32_at_the_bound_is_held_to_the_exact_bound():
+    ring = FixedPoint(bits=32, step_bits=0, parties=3)
+    # 715827882 is the most; its neighbours in float32 are 64 apart
+    below, above = np.float32(715827840), np.float32(715827904)
+    assert ring.encode(np.array([below, -below])).astype("<i4").tolist() == [
+        715827840,
+        -715827840,
+    ]
+    for value in (above, -above, np.float32(np.inf), np.float32(np.nan)):
+        with pytest.raises(InputError):
+            ring.encode(np.array([value], dtype=np.float32))
+
+
+def test_memory_is_reused_only_where_it_is_allowed_and_fits():
+    ring = updates(3)
+    given_ = np.linspace(-1, 1, 70_001, dtype=np.float32)
+    wanted = ring.encode(given_)
+    assert given_[0] == -1
+    own = given_.copy()
+    assert np.shares_memory(found := ring.encode(own, reuse=True), own)
+    assert np.array_equal(found, wanted)
+    locked = given_.copy()
+    locked.flags.writeable = False
+    assert np.array_equal(ring.encode(locked, reuse=True), wanted)
+    assert np.array_equal(locked, given_)
+    wide = given_.astype(np.float64)
+    assert np.array_equal(ring.encode(wide, reuse=True), wanted)
+    assert np.array_equal(wide, given_)
