@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fednb.phantom.demo import demo
     from fednb.records.contracts import Contract, Resources
     from fednb.records.datasets import Column, DatasetCard
+    from fednb.records.studies import EMBEDDING, StudyPlan
     from fednb.records.tasks import (
         CoxPlan,
         DescribePlan,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
         ModelSpec,
         SplitSpec,
         StatisticsPlan,
-        StudyPlan,
         TrainingPlan,
         TransformSpec,
     )
@@ -47,6 +47,7 @@ _WHERE = {
     "CoxPlan": "fednb.records.tasks",
     "DatasetCard": "fednb.records.datasets",
     "DescribePlan": "fednb.records.tasks",
+    "EMBEDDING": "fednb.records.studies",
     "EmbeddingPlan": "fednb.records.tasks",
     "EvaluationPlan": "fednb.records.tasks",
     "Federation": "fednb.embedded.federation",
@@ -56,7 +57,7 @@ _WHERE = {
     "SiteOwner": "fednb.owner",
     "SplitSpec": "fednb.records.tasks",
     "StatisticsPlan": "fednb.records.tasks",
-    "StudyPlan": "fednb.records.tasks",
+    "StudyPlan": "fednb.records.studies",
     "TrainingPlan": "fednb.records.tasks",
     "TransformSpec": "fednb.records.tasks",
     "demo": "fednb.phantom.demo",
@@ -65,6 +66,7 @@ _WHERE = {
 }
 
 __all__ = [
+    "EMBEDDING",
     "Column",
     "Contract",
     "CoxPlan",

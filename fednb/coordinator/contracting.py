@@ -19,11 +19,13 @@ from fednb.privacy.secure_sum import MINIMUM_SITES
 from fednb.records.base import canonical
 from fednb.records.contracts import Contract, Participant, Privacy, Resources
 from fednb.records.service import Prepare, Prepared
+from fednb.records.studies import STUDY, StudyPlan
 from fednb.records.tasks import (
     AnyPlan,
     CoxPlan,
     DescribePlan,
     EmbeddingPlan,
+    EmbeddingRef,
     EvaluationPlan,
     LogisticPlan,
     ModelRef,
@@ -31,7 +33,6 @@ from fednb.records.tasks import (
     SplitSpec,
     StatisticsPlan,
     StrategySpec,
-    StudyPlan,
     TrainingPlan,
 )
 from fednb.storage import secret_file
@@ -187,6 +188,8 @@ def settle_steps(plan: Plan, cards: Mapping[str, DatasetCard]) -> tuple[AnyPlan,
         elif isinstance(step, EvaluationPlan | EmbeddingPlan):
             model = _settle_model(step.model, steps)
             steps.append(msgspec.structs.replace(step, model=model))
+        elif isinstance(step, CoxPlan | LogisticPlan):
+            steps.append(_settle_head(step, steps))
         else:
             steps.append(step)  # type: ignore[arg-type]
     return tuple(steps)
@@ -273,6 +276,23 @@ def _settle_model(model: ModelRef, steps: Sequence[AnyPlan]) -> ModelRef:
         message = f"The study has no training step {number} before this one."
         raise PlanError(message)
     return ModelRef(model.sha256, earlier)
+
+
+def _settle_head(
+    head: CoxPlan | LogisticPlan, steps: Sequence[AnyPlan]
+) -> CoxPlan | LogisticPlan:
+    """Point a study's head at the embedding step: its width and its split."""
+    reference = head.embedding
+    if reference is None or reference.contract != STUDY:
+        return head
+    made = steps[reference.step] if 0 <= reference.step < len(steps) else None
+    if not isinstance(made, EmbeddingPlan):
+        message = f"The study has no embedding step {reference.step} before this one."
+        raise PlanError(message)
+    training = made.model.training
+    width = models.embedding_width(training.network)
+    settled = EmbeddingRef(STUDY, reference.step, width, training.split)
+    return msgspec.structs.replace(head, embedding=settled, split=training.split)
 
 
 def _privacy(terms: Terms, cards: Mapping[str, DatasetCard]) -> Privacy:

@@ -17,7 +17,8 @@ from fednb.coordinator.store import Store
 from fednb.errors import InputError
 from fednb.imaging.quality import infer_columns
 from fednb.owner import SiteOwner
-from fednb.records.tasks import StudyPlan, TrainingPlan
+from fednb.records.studies import StudyPlan
+from fednb.records.tasks import TrainingPlan
 from fednb.site.server import SiteServer, initial_weights
 from fednb.site.worker_process import WorkerProcess
 from fednb.wire.inproc import InProcessTransport

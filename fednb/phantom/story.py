@@ -240,9 +240,9 @@ def _write(out: Path, told: Told) -> Path:
         "age": told.statistics.plot("age"),
     }
     for name, axes in plots.items():
-        axes.get_figure(root=True).savefig(
-            out / f"{name}.png", dpi=120, bbox_inches="tight"
-        )
+        figure = axes.get_figure(root=True)
+        if figure is not None:
+            figure.savefig(out / f"{name}.png", dpi=120, bbox_inches="tight")
     sections = (
         Section("Aggregate statistics", [told.statistics, plots["age"]]),
         Section("The contract", [told.request.preview()]),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from fednb.errors import FednbError
-from fednb.models.registry import embedding_width
 from fednb.phantom.demo import CENTRAL, DATASET, HOSPITALS, SPLIT_COLUMN, truths
 from fednb.phantom.hospital import read_truth
 from fednb.phantom.oracle import OracleCounts, oracle_counts
+from fednb.records.studies import EMBEDDING, StudyPlan
 from fednb.records.tasks import (
     CoxPlan,
     EmbeddingPlan,
@@ -20,7 +20,6 @@ from fednb.records.tasks import (
     ModelSpec,
     SplitSpec,
     StrategySpec,
-    StudyPlan,
     TrainingPlan,
 )
 
@@ -116,25 +115,17 @@ def training_plan(
 
 def study_plan(training: TrainingPlan) -> StudyPlan:
     """Return the chain train, evaluate, embed, logistic and Cox heads, age alone."""
-    width = embedding_width(training.network)
-    model = StudyPlan.model_of(TRAIN, training)
-    embedding = StudyPlan.embedding_of(EMBED, training, width)
-    cox = CoxPlan(
-        embedding,
-        covariates=("age",),
-        duration="os_months",
-        event="death",
-        penalizer=PENALIZER,
-    )
-    return StudyPlan(
-        (
-            training,
-            EvaluationPlan(model),
-            EmbeddingPlan(model),
-            LogisticPlan(embedding, "score", ("age",), target="idh"),
-            cox,
-            LogisticPlan(covariates=("age",), split=SPLIT, target="idh"),
-        )
+    return StudyPlan.with_heads(
+        training,
+        LogisticPlan(EMBEDDING, "score", ("age",), target="idh"),
+        CoxPlan(
+            EMBEDDING,
+            covariates=("age",),
+            duration="os_months",
+            event="death",
+            penalizer=PENALIZER,
+        ),
+        LogisticPlan(covariates=("age",), target="idh"),
     )
 
 

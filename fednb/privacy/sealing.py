@@ -13,7 +13,7 @@ output that carries it is signed by its site.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -27,6 +27,9 @@ from fednb.privacy.agreement import (
     public_hex,
     shared_secret,
 )
+
+if TYPE_CHECKING:
+    from fednb.records.outputs import Place
 
 _MAGIC: Final = b"fednb-box-1"
 _TAG_BYTES: Final = 16
@@ -103,3 +106,9 @@ def open_sealed(sealed: bytes, private_key: X25519PrivateKey, context: bytes) ->
             "for another site, round or attempt. Ask for it again."
         )
         raise IntegrityError(message) from error
+
+
+def relay_context(place: Place) -> bytes:
+    """Return what a sealed relay is bound to: contract, step, run and visit."""
+    parts = (place.contract, str(place.step), place.run, str(place.round))
+    return "\x1f".join(("fednb-relay", *parts)).encode()

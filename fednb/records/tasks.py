@@ -54,12 +54,16 @@ class SplitSpec(Record, frozen=True):
         curves and survival heads use them.
     key
         Plans with the same key split the same way.
+    column
+        A category column that names each patient's part, for a split that is given;
+        the fractions then do not count. Empty: the site draws.
     """
 
     train: float = 0.6
     validation: float = 0.2
     test: float = 0.2
     key: str = "default"
+    column: str = ""
 
     def __post_init__(self) -> None:
         """Refuse fractions that are negative or do not sum to 1."""
@@ -323,27 +327,6 @@ AnyPlan = (
     | CoxPlan
     | LogisticPlan
 )
-
-
-class StudyPlan(Plan, frozen=True):
-    """A chain of plans approved once: train, evaluate, embed, then heads.
-
-    Later steps name the artefact of an earlier one by `ModelRef` ``"step:N"`` and
-    `EmbeddingRef` of contract ``"study"``; build those with `model_of` and
-    `embedding_of`.
-    """
-
-    steps: tuple[AnyPlan, ...]
-
-    @staticmethod
-    def model_of(step: int, training: TrainingPlan) -> ModelRef:
-        """Refer to the weights that step number `step` of this study will train."""
-        return ModelRef(f"step:{step}", training)
-
-    @staticmethod
-    def embedding_of(step: int, training: TrainingPlan, width: int) -> EmbeddingRef:
-        """Refer to the embeddings that step number `step` of this study will make."""
-        return EmbeddingRef("study", step, width, training.split)
 
 
 def _deref(plan: Plan, field: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from fednb.errors import DatasetError, IntegrityError
 from fednb.privacy.pool import total
 from fednb.privacy.profiles import PROFILES
-from fednb.privacy.sealing import open_sealed
+from fednb.privacy.sealing import open_sealed, relay_context
 from fednb.privacy.tables import StatisticsLayout
 from fednb.records.arrays import pack, unpack
 from fednb.records.tasks import (
@@ -28,7 +28,6 @@ from fednb.records.tasks import (
 )
 from fednb.site.admission import rounds_of, route, run_state
 from fednb.site.keys import signature_holds
-from fednb.site.release import seal_context
 from fednb.site.work import Work
 from fednb.strategies.registry import resolve
 from fednb.survival.protocol import design_of, replay
@@ -175,7 +174,7 @@ class Assembly:
             raw = open_sealed(
                 bytes(sealed.data.data),
                 self._keys.agreement,
-                seal_context(sealed.place),
+                relay_context(sealed.place),
             )
             arrays = {"weights": pack(np.frombuffer(raw, dtype="<f4"))}
         recipient = ""

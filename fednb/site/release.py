@@ -19,12 +19,12 @@ import numpy as np
 from fednb.config import INLINE_BYTES
 from fednb.errors import InputError
 from fednb.privacy.pool import fixed_point
-from fednb.privacy.sealing import seal
+from fednb.privacy.sealing import relay_context, seal
 from fednb.privacy.secure_sum import MaskContext, mask
 from fednb.records.arrays import Array, pack
 from fednb.records.base import sha256_hex
 from fednb.records.messages import Publication, Refusal, Release, Standing, State
-from fednb.records.outputs import Decision, Output, Place
+from fednb.records.outputs import Decision, Output
 from fednb.records.tasks import TrainingPlan
 from fednb.wire.codec import encode
 
@@ -259,7 +259,7 @@ class Releases:
             return pack(mask(encoded, self._site, self._keys.agreement, context))
         if spec.kind == "sealed":
             raw = np.ascontiguousarray(values, dtype="<f4").tobytes()
-            sealed = seal(raw, outgoing.recipient, seal_context(place))
+            sealed = seal(raw, outgoing.recipient, relay_context(place))
             return pack(np.frombuffer(sealed, dtype=np.uint8))
         if spec.kind == "receipt":
             return pack(np.asarray(values, dtype="<f8")[:2])
@@ -279,12 +279,6 @@ class Releases:
         )
         for (path,) in rows.fetchall():
             Path(path).unlink(missing_ok=True)
-
-
-def seal_context(place: Place) -> bytes:
-    """Return what a sealed relay is bound to: contract, step, run and visit."""
-    parts = (place.contract, str(place.step), place.run, str(place.round))
-    return "\x1f".join(("fednb-relay", *parts)).encode()
 
 
 def _entry(

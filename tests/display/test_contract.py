@@ -26,6 +26,7 @@ from fednb.records.contracts import (
     Resources,
 )
 from fednb.records.datasets import Column
+from fednb.records.studies import StudyPlan
 from fednb.records.tasks import (
     AnyPlan,
     CoxPlan,
@@ -36,7 +37,6 @@ from fednb.records.tasks import (
     ModelSpec,
     StatisticsPlan,
     StrategySpec,
-    StudyPlan,
     TrainingPlan,
     TransformSpec,
 )
@@ -67,7 +67,7 @@ def make_contract(word: Words, **changes: object):
         transforms=(TransformSpec(word("transform"), {word("argument"): 2}),),
         covariates=(word("covariate"),),
     )
-    embedding = StudyPlan.embedding_of(2, training, 8)
+    embedding = StudyPlan.embedding_of(2)
     fields = {
         "version": 1,
         "nonce": word("nonce"),

@@ -7,11 +7,11 @@ import pytest
 
 from fednb.errors import HomeError, InputError
 from fednb.records.contracts import Contract, Privacy, Resources
+from fednb.records.studies import StudyPlan
 from fednb.records.tasks import (
     CoxPlan,
     DescribePlan,
     StatisticsPlan,
-    StudyPlan,
     TrainingPlan,
 )
 from fednb.site.home import Home
@@ -170,9 +170,7 @@ def test_a_device_that_the_owner_does_not_lend():
 
 
 QUERY = StatisticsPlan(("age",))
-STUDY = CoxPlan(
-    StudyPlan.embedding_of(1, TRAINING, 4), duration="os_months", event="death"
-)
+STUDY = CoxPlan(StudyPlan.embedding_of(1), duration="os_months", event="death")
 
 
 @pytest.mark.parametrize(
