@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from nvflare.apis.impl.controller import Controller
 from typing_extensions import override
 
@@ -38,6 +39,7 @@ READY_SECONDS: Final = 30.0
 
 _POLL_SECONDS: Final = 0.2
 _PING_SECONDS: Final = 5.0
+_WORD: Final = "interrupted.json"
 _log = logging.getLogger(__name__)
 
 
@@ -95,7 +97,7 @@ class FednbController(Controller):
     ) -> dict[str, Any]:
         del topic, fl_ctx
         if self._session is None:
-            return {"fault": "The session has not begun."}
+            return {"ended": True}
         return self._session.command(data)
 
 
@@ -129,17 +131,20 @@ class Session:
     def command(self, data: dict[str, Any]) -> dict[str, Any]:
         """Answer a notebook's command: a part of a message, or a greeting."""
         if data.get("hello"):
-            return {"ready": self._ready.is_set()}
+            return {"ready": self._ready.is_set(), "ended": self.ended.is_set()}
         try:
-            return self._answering.command(data)
+            reply = self._answering.command(data)
         except WireError as error:
-            return {"fault": str(error)}
+            reply = {"fault": str(error)}
+        # what a service says while it ends is not how things stand
+        return {"ended": True} if self.ended.is_set() else reply
 
     def close(self) -> None:
         """End the runs' threads and let go of the home; may be called twice."""
         with self._closing:
             if self.ended.is_set():
                 return
+            self._leave_word()
             self.ended.set()
             self._transport.close()
             self._worker.shut()
@@ -152,10 +157,24 @@ class Session:
         while waiting and time.monotonic() < deadline and not self.ended.is_set():
             waiting = {site for site in waiting if not self._answers(site)}
             self.ended.wait(_POLL_SECONDS if waiting else 0)
+        left = self._left_word()
         for run in self._store.runs():
-            if _was_lost(run):
+            if _was_lost(run) or run.run in left:
                 self._go_on(run)
+        (self._store.path / _WORD).unlink(missing_ok=True)
         self._ready.set()
+
+    def _leave_word(self) -> None:
+        """Note which runs end with this session: a scientist paused none of them."""
+        going = [run.run for run in self._store.runs() if _was_lost(run)]
+        self._store.write_file(".", _WORD, msgspec.json.encode(going))
+
+    def _left_word(self) -> tuple[str, ...]:
+        path = self._store.path / _WORD
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=tuple[str, ...])
+        except (OSError, msgspec.DecodeError):
+            return ()
 
     def _answers(self, site: str) -> bool:
         try:

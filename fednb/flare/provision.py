@@ -30,6 +30,7 @@ COORDINATOR: Final = "coordinator"
 AUTHORITY: Final = "authority"
 ROOT_DAYS: Final = 1825
 HEARTBEAT_TIMEOUT: Final = 60
+MAINTENANCE_TIMEOUT: Final = 5.0
 _ORG: Final = "fednb"
 _SITE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
@@ -349,6 +350,8 @@ def _site_resources(resources: dict[str, Any]) -> None:
     resources["class_allow_list"] = [EXECUTOR]
     # an error log may hold words about patients: it stays at the site
     resources["allow_log_streaming"] = False
+    # a heartbeat that a dying server lost must not keep a site away for long
+    resources["client"]["maint_msg_timeout"] = MAINTENANCE_TIMEOUT
     resources["components"] = [
         c for c in resources["components"] if c["id"] != "site_log_streamer"
     ]

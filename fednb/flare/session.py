@@ -203,8 +203,9 @@ class FlarePort:
         """Wait until a job's service is ready; False where it ended or never began."""
         while time.monotonic() < deadline:
             with contextlib.suppress(*_LOST):
-                if self._command(job, {"hello": 1}).get("ready"):
-                    return True
+                reply = self._command(job, {"hello": 1})
+                if reply.get("ready") or reply.get("ended"):
+                    return not reply.get("ended")
             with contextlib.suppress(*_LOST):
                 if self._logged_in().get_job_status(job) not in _LIVE:
                     return False
@@ -221,6 +222,8 @@ class FlarePort:
 
     def _send(self, data: Command) -> Command:
         reply = self._command(self._job, data)
+        if reply.get("ended"):
+            raise JobNotRunning(self._job)
         if "fault" in reply:
             raise WireError(str(reply["fault"]))
         return reply

@@ -73,6 +73,7 @@ class FlareTransport:
         self._sites = tuple(sorted(sites))
         self._patience = patience
         self._closed = threading.Event()
+        self._away: dict[str, float] = {}
 
     def sites(self) -> tuple[str, ...]:
         """See `fednb.wire.transport.Transport.sites`."""
@@ -86,16 +87,20 @@ class FlareTransport:
         """See `fednb.wire.transport.Transport.call`."""
         if site not in self._sites:
             raise UnknownNameError("site", site, self._sites)
-        began = time.monotonic()
         while True:
             try:
-                return self._once(site, message, timeout)
+                answer = self._once(site, message, timeout)
             except SiteDownError:
-                late = time.monotonic() - began >= self._patience
+                # counted over all calls: who retries does not wait once more in full
+                since = self._away.setdefault(site, time.monotonic())
+                late = time.monotonic() - since >= self._patience
                 if late or not isinstance(decode_ask(message), Call | Collect):
                     raise
                 if self._closed.wait(_RETRY_SECONDS):
                     raise
+            else:
+                self._away.pop(site, None)
+                return answer
 
     def _once(self, site: str, message: bytes, timeout: float) -> bytes:
         if self._closed.is_set():
