@@ -139,7 +139,9 @@ def test_unknown_names_are_named_with_a_suggestion(private):
         private.statistics("clinic", ["age"], sites=["d"])
     with pytest.raises(PlanError, match=r"^Quantiles must lie within \.05 and \.95"):
         private.statistics("clinic", ["age"], quantiles=[0.0])
-    with pytest.raises(PlanError, match=r"^A statistics plan needs at least one column"):
+    with pytest.raises(
+        PlanError, match=r"^A statistics plan needs at least one column"
+    ):
         private.statistics("clinic", [])
 
 
