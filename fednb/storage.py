@@ -20,6 +20,8 @@ from fednb.errors import HomeError, IntegrityError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from typing_extensions import Buffer
+
 
 class Folder:
     """A folder and its database.
@@ -134,7 +136,7 @@ class Folder:
             connection.close()
             self._local.connection = None
 
-    def write_file(self, folder: str, name: str, data: bytes) -> Path:
+    def write_file(self, folder: str, name: str, data: Buffer) -> Path:
         """Write a file durably with mode 0600: fsync, then an atomic rename.
 
         Raises

@@ -36,6 +36,7 @@ from fednb.records.service import (
     RunStatus,
 )
 from fednb.storage import Folder
+from fednb.wire.tensors import save_once
 
 if TYPE_CHECKING:
     import sqlite3
@@ -247,9 +248,9 @@ class Store(Folder):
         inline: bytes | None = None
         path = ""
         if record.state is not None:
-            data = save_tensors(record.state)
-            if len(data) <= INLINE_BYTES:
-                inline = data
+            data = save_once(record.state)
+            if data.nbytes <= INLINE_BYTES:
+                inline = data.tobytes()
             else:
                 name = f"{record.run}-{record.step}-{record.line.round % 2}"
                 path = str(self.write_file("checkpoints", name, data))

@@ -7,6 +7,7 @@ messages are padded to one size, so that their length tells nothing.
 
 from __future__ import annotations
 
+import secrets
 import struct
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,15 +15,21 @@ import msgspec
 
 from fednb.config import MAX_MESSAGE_BYTES, PROTOCOL_FRAME_BYTES, PROTOCOL_VERSION
 from fednb.errors import InputError, WireError
-from fednb.records.messages import Ask, Reply
+from fednb.records.messages import Ask, Call, Release, Reply
 from fednb.records.service import ServiceAsk, ServiceReply
 
 if TYPE_CHECKING:
+    from fednb.records.arrays import Array
     from fednb.records.base import Record
 T = TypeVar("T")
 
 _HEADER = struct.Struct("<3sBQ")
 _MAGIC = b"FNB"
+_LARGE_BYTES = 65_536
+_MARK_BYTES = 16
+_MARK_HEAD = bytes([0xC4, _MARK_BYTES])
+_BIN_32_TAG = 0xC6
+_BIN_32 = struct.Struct(">BI")
 _encoder = msgspec.msgpack.Encoder()
 _ask: msgspec.msgpack.Decoder[Ask] = msgspec.msgpack.Decoder(Ask)
 _reply: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
@@ -47,11 +54,12 @@ def encode(record: Record, *, fixed: bool = False) -> bytes:
     WireError
         The record does not fit the fixed size.
     """
-    payload = _encoder.encode(record)
-    header = _HEADER.pack(_MAGIC, PROTOCOL_VERSION, len(payload))
+    parts = _payload(record)
+    size = sum(len(part) for part in parts)
+    frame = b"".join([_HEADER.pack(_MAGIC, PROTOCOL_VERSION, size), *parts])
     if not fixed:
-        return header + payload
-    frame = (header + payload).ljust(PROTOCOL_FRAME_BYTES, b"\0")
+        return frame
+    frame = frame.ljust(PROTOCOL_FRAME_BYTES, b"\0")
     if len(frame) != PROTOCOL_FRAME_BYTES:
         message = (
             f"A protocol message of {len(frame)} bytes exceeds the fixed "
@@ -59,6 +67,37 @@ def encode(record: Record, *, fixed: bool = False) -> bytes:
         )
         raise WireError(message)
     return frame
+
+
+def _payload(record: Record) -> list[bytes | memoryview]:
+    """Return the msgpack of a record in parts, so that `encode` copies it only once.
+
+    Large buffers are encoded as marks, at which the result is cut open again: a call
+    and a release of 50 MB would otherwise be copied twice, into fresh memory.
+    """
+    mark = secrets.token_bytes(_MARK_BYTES)
+    large: list[memoryview] = []
+
+    def lift(array: Array) -> Array:
+        if not _LARGE_BYTES <= array.data.nbytes <= MAX_MESSAGE_BYTES:
+            return array
+        large.append(array.data)
+        return msgspec.structs.replace(array, data=memoryview(mark))
+
+    if isinstance(record, Call) and record.arrays:
+        arrays = {name: lift(array) for name, array in record.arrays.items()}
+        record = msgspec.structs.replace(record, arrays=arrays)
+    elif isinstance(record, Release):
+        outputs = tuple(
+            msgspec.structs.replace(output, data=lift(output.data))
+            for output in record.outputs
+        )
+        record = msgspec.structs.replace(record, outputs=outputs)
+    first, *rest = _encoder.encode(record).split(_MARK_HEAD + mark)
+    parts: list[bytes | memoryview] = [first]
+    for data, after in zip(large, rest, strict=True):
+        parts += [_BIN_32.pack(_BIN_32_TAG, data.nbytes), data, after]
+    return parts
 
 
 def decode_as(frame: bytes, kind: type[T], *, limit: int = MAX_MESSAGE_BYTES) -> T:

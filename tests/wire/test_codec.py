@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from fednb.config import PROTOCOL_FRAME_BYTES
 from fednb.errors import WireError
 from fednb.records.arrays import Array, pack, unpack
-from fednb.records.messages import Call, Ping, Refusal, State
-from fednb.records.outputs import Place
+from fednb.records.messages import Call, Ping, Refusal, Release, State
+from fednb.records.outputs import Output, Place
 from fednb.wire.codec import decode_as, decode_ask, decode_reply, encode
 
 PLACE = Place("c", 0, "r", 0, 0)
@@ -159,3 +159,17 @@ def test_a_cut_frame_is_refused_wherever_it_is_cut(where):
     frame = encode(Call("some-id", PLACE, query=b"x" * 40))
     with pytest.raises(WireError):
         decode_ask(frame[:where])
+
+
+@pytest.mark.parametrize("size", [65_535, 65_536, 300_000])
+def test_large_arrays_are_the_same_bytes_on_the_wire(size):
+    small = np.arange(3.0)
+    large = np.arange(size, dtype=np.uint8)
+    data = {"a": pack(large), "b": pack(small), "c": pack(large[::-1].copy())}
+    call = Call("id", PLACE, data)
+    outputs = tuple(Output("s", PLACE, n, "table", d, b"sig") for n, d in data.items())
+    release = Release("s", "id", PLACE, outputs, "ab", b"sig")
+    for record in (call, release):
+        body = msgspec.msgpack.encode(record)
+        assert encode(record) == struct.pack("<3sBQ", b"FNB", 1, len(body)) + body
+    assert decode_ask(encode(call)) == call
