@@ -197,7 +197,7 @@ _RANDOM: Final = {
         },
     ),
     "RandFlip": TransformEntry(
-        "RandFlip",
+        "fednb",
         "mirror along an axis (0 is left-right)",
         random=True,
         params={**_PROB, "spatial_axis": _AXIS},

@@ -166,8 +166,17 @@ def _fixed_step(spec: TransformSpec) -> FixedStep:
 def _random_step(spec: TransformSpec) -> Random:
     """Build one augmentation."""
     params: dict[str, Any] = dict(spec.params)
+    prob = float(params.get("prob", _DEFAULT_PROB))
+    if spec.name == "RandFlip":
+        axis = 1 + int(params.get("spatial_axis", 0))
+
+        def mirror(array: Floats, rng: np.random.Generator) -> Floats:
+            if rng.random() >= prob:
+                return array
+            return np.ascontiguousarray(np.flip(array, axis))
+
+        return mirror
     if spec.name == "RandGainNoise":
-        prob = float(params.get("prob", _DEFAULT_PROB))
         gain = float(params.get("gain", _DEFAULT_GAIN))
         noise = float(params.get("noise", _DEFAULT_NOISE))
 

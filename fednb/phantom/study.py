@@ -21,6 +21,7 @@ from fednb.records.tasks import (
     SplitSpec,
     StrategySpec,
     TrainingPlan,
+    TransformSpec,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 PURPOSE: Final = "IDH mutation and overall survival of glioma from MRI"
 SPLIT: Final = SplitSpec(column=SPLIT_COLUMN)
 NETWORK: Final = ModelSpec("small-cnn-3d")
+TRANSFORMS: Final = (
+    TransformSpec("ZScoreInMask"),
+    TransformSpec("RandFlip", {"spatial_axis": 0, "prob": 0.5}),
+)
 PENALIZER: Final = 0.05
 TRAIN, EVALUATE, EMBED, LOGISTIC, COX, AGE_ONLY = range(6)
 
@@ -107,6 +112,7 @@ def training_plan(
         target="idh",
         strategy=StrategySpec(strategy) if isinstance(strategy, str) else strategy,
         rounds=rounds,
+        transforms=TRANSFORMS,
         split=SPLIT,
         seed=seed,
         threads=threads,
@@ -166,6 +172,18 @@ def run_baselines(fed: Federation, training: TrainingPlan) -> Baselines:
     for site in sites:
         model = _run(fed, training, (site,)).model
         local[site] = _run(fed, EvaluationPlan(model), sites).splits[0].auc
+    return Baselines(local, run_central(fed, training))
+
+
+def run_central(fed: Federation, training: TrainingPlan) -> StudyResults:
+    """Train on the union of all patients, and evaluate at the hospitals.
+
+    Parameters
+    ----------
+    fed, training
+        As for `run_baselines`.
+    """
+    sites = tuple(HOSPITALS)
     trained = _run(fed, training, (CENTRAL,))
     model = trained.model
     evaluation = _run(fed, EvaluationPlan(model), sites)
@@ -177,8 +195,7 @@ def run_baselines(fed: Federation, training: TrainingPlan) -> Baselines:
         if step != AGE_ONLY:
             plan = msgspec.structs.replace(plan, embedding=embedding.ref)
         heads.append(_run(fed, plan, sites))
-    central = StudyResults(trained, evaluation, embedding, *heads)
-    return Baselines(local, central)
+    return StudyResults(trained, evaluation, embedding, *heads)
 
 
 def oracle(root: Path) -> OracleCounts:
