@@ -195,7 +195,8 @@ def _problems(spec: ProjectSpec) -> Iterator[str]:
     foreign = [name for name in users if not _USER.fullmatch(name)]
     if foreign:
         yield f"Users must have the form of an email address; got {foreign}."
-    everybody = [*sites, *users, COORDINATOR, AUTHORITY, "server", spec.host]
+    named = (*spec.scientists, spec.keeper) if spec.keeper else spec.scientists
+    everybody = [*sites, *named, COORDINATOR, AUTHORITY, "server", spec.host]
     twice = sorted({n for n in everybody if everybody.count(n) > 1})
     if twice:
         yield f"Names used twice or reserved: {', '.join(twice)}."

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import socket
+import ssl
 import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from nvflare.apis.fl_exception import FLCommunicationError
 from nvflare.apis.job_def import RunStatus
 from nvflare.fuel.flare_api.api_spec import (
     AuthenticationError,
@@ -52,6 +55,13 @@ _LOST: Final = (
     SessionClosed,
     SessionExpired,
     RuntimeError,
+    OSError,
+)
+_REFUSED: Final = (
+    AuthenticationError,
+    AuthorizationError,
+    FLCommunicationError,
+    ssl.SSLError,
 )
 _LIVE: Final = (
     RunStatus.SUBMITTED.value,
@@ -148,12 +158,13 @@ class FlarePort:
         user, folder = self._kit.config.party, str(self._kit.path)
         while True:
             try:
+                knock(self._kit)
                 with _quiet():
                     session = new_secure_session(user, folder, timeout=CONNECT_SECONDS)
-            except (AuthenticationError, AuthorizationError) as error:
+            except _REFUSED as error:
                 message = (
-                    f"The server refused the kit of {user}: it is of another "
-                    "federation, or not a user's."
+                    f"The kit of {user} was refused: the server is another "
+                    "federation's, or the certificate is not this user's."
                 )
                 raise FednbError(message, detail=str(error)) from error
             except _LOST as error:
@@ -270,6 +281,27 @@ def connect(kit: str | Path, *, sites_seconds: float = 20.0) -> Federation:
     opened = Kit(kit)
     port = FlarePort(opened, sites_seconds=sites_seconds)
     return Federation(port, Scientist(opened.startup, opened.config.party))
+
+
+def knock(kit: Kit) -> None:
+    """Shake hands with a kit's server, which tells at once what FLARE tells late.
+
+    Raises
+    ------
+    OSError
+        Nothing listens there.
+    ssl.SSLError
+        The server's certificate is not of the kit's federation.
+    """
+    config = kit.config
+    context = ssl.create_default_context(cafile=kit.startup / "rootCA.pem")
+    context.load_cert_chain(kit.startup / "client.crt", kit.startup / "client.key")
+    address = (config.host, config.port)
+    with (
+        socket.create_connection(address, timeout=CONNECT_SECONDS) as plain,
+        context.wrap_socket(plain, server_hostname=config.host),
+    ):
+        return
 
 
 def write_job(folder: Path) -> None:
