@@ -29,13 +29,14 @@ def install_torch(python: str) -> None:
     if run(python, "-c", "import torch") == 0:
         return
     pip = (python, "-m", "pip", "install", "--quiet")
-    if shutil.which("nvidia-smi") or platform.system() == "Darwin":
-        run(*pip, TORCH)
-    # a CPU build from a local source or the CPU index, else whatever there is
-    elif run(*pip, f"{TORCH}+cpu") and run(
-        *pip, f"{TORCH}+cpu", "--extra-index-url", CPU_INDEX
-    ):
-        run(*pip, TORCH)
+    attempts: list[tuple[str, ...]] = [(TORCH,)]
+    if not shutil.which("nvidia-smi") and platform.system() == "Linux":
+        # a CPU build from a local source or the CPU index, else whatever there is
+        cpu = f"{TORCH}+cpu"
+        attempts = [(cpu,), (cpu, "--extra-index-url", CPU_INDEX), (TORCH,)]
+    for attempt in attempts:
+        if run(*pip, *attempt) == 0:
+            return
 
 
 def main() -> int:
@@ -45,9 +46,7 @@ def main() -> int:
         venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
     install_torch(python)
-    return run(
-        python, "-m", "pip", "install", "--quiet", "--editable", ".[dev,dicom]"
-    )
+    return run(python, "-m", "pip", "install", "--quiet", "--editable", ".[dev,dicom]")
 
 
 if __name__ == "__main__":
