@@ -6,7 +6,7 @@ import time
 
 import msgspec
 import pytest
-from conftest import federate
+from clinics import federate
 from counterparty import (
     QUERY,
     approved,

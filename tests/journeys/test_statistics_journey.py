@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import COLUMNS, clinic, federate
+from clinics import COLUMNS, clinic, federate
 
 from fednb.embedded.federation import Federation
 from fednb.errors import PlanError, RunError, SiteDownError, UnknownNameError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from conftest import federate
+from clinics import federate
 from counterparty import (
     approved,
     drafted,
