@@ -18,7 +18,7 @@ from fednb.errors import (
     SiteDownError,
     WireError,
 )
-from fednb.privacy.pool import total
+from fednb.privacy.pool import total, total_update
 from fednb.records.messages import Call, Collect, Release, State
 from fednb.records.service import ReleaseLine
 
@@ -61,6 +61,10 @@ class Collected:
     ) -> NDArray[np.float64]:
         """Return the sum of an output over all participants."""
         return total(self.outputs[name], contract.sites(), training=training)
+
+    def update(self, name: str, contract: Contract) -> NDArray[np.float32]:
+        """Return the sum of a vector of network weights over all participants."""
+        return total_update(self.outputs[name], contract.sites())
 
 
 class Pool:

@@ -87,7 +87,7 @@ class Rounds:
             arrays = {n: pack(a) for n, a in strategy.broadcast(state).items()}
             found = self._collect(step, state.round, arrays)
             mean = {
-                name: found.total(name, self.contract, training=True)
+                name: found.update(name, self.contract)
                 for name in found.outputs
                 if name != "metrics"
             }

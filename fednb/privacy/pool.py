@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fednb.errors import IntegrityError
+from fednb.privacy.fixed_point import CHUNK
 from fednb.privacy.secure_sum import FixedPoint, totals, unmask_sum, updates
 from fednb.records.arrays import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from fednb.records.outputs import Output
+
+    Flat = NDArray[np.float32]
 
 
 def fixed_point(name: str, parties: int, *, training: bool) -> FixedPoint:
@@ -44,6 +47,61 @@ def total(
     IntegrityError
         A site is missing or twice, or the outputs do not belong together.
     """
+    vectors = _together(outputs, sites)
+    first = outputs[0]
+    if first.kind == "masked":
+        encoding = fixed_point(first.name, len(sites), training=training)
+        return encoding.decode(unmask_sum(vectors, tuple(sites)))
+    result = np.zeros(first.data.shape, dtype=np.float64)
+    for site in sites:
+        # converts block by block: no second array of the whole size
+        np.add(result, vectors[site], out=result)
+    return result
+
+
+def total_update(outputs: Sequence[Output], sites: Sequence[str]) -> Flat:
+    """Return the sum of a vector of network weights over all sites, as float32.
+
+    Each element is summed in float64 and rounded once, block by block, so that the
+    total of a large network needs no float64 array of its size.
+
+    Parameters
+    ----------
+    outputs, sites
+        See `total`; the outputs are of a training step, and not its metrics.
+
+    Raises
+    ------
+    IntegrityError
+        As `total`.
+    """
+    vectors = _together(outputs, sites)
+    first = outputs[0]
+    result = np.empty(first.data.shape, dtype=np.float32)
+    if first.kind == "masked":
+        encoding = fixed_point(first.name, len(sites), training=True)
+        ring = unmask_sum(vectors, tuple(sites))
+        for part in _blocks(result):
+            result[part] = encoding.decode(ring[part])
+        return result
+    for part in _blocks(result):
+        wide = np.zeros(result[part].shape, dtype=np.float64)
+        for site in sites:
+            wide += vectors[site][part]  # type: ignore[arg-type]
+        result[part] = wide
+    return result
+
+
+def _blocks(vector: Flat) -> Iterator[slice]:
+    """Yield slices that cover a vector, each small enough for a core's cache."""
+    for start in range(0, len(vector), CHUNK):
+        yield slice(start, start + CHUNK)
+
+
+def _together(
+    outputs: Sequence[Output], sites: Sequence[str]
+) -> dict[str, NDArray[np.generic]]:
+    """Return the vectors of one output by site, if they are all there and alike."""
     by_site = {output.site: output for output in outputs}
     if sorted(by_site) != sorted(sites) or len(outputs) != len(sites):
         message = (
@@ -55,13 +113,4 @@ def total(
     if len(same) != 1:
         message = f"Parts of different rounds or outputs cannot be summed: {same}."
         raise IntegrityError(message)
-    first = outputs[0]
-    vectors = {site: unpack(by_site[site].data) for site in sites}
-    if first.kind == "masked":
-        encoding = fixed_point(first.name, len(sites), training=training)
-        return encoding.decode(unmask_sum(vectors, tuple(sites)))
-    result = np.zeros(first.data.shape, dtype=np.float64)
-    for site in sites:
-        # converts block by block: no second array of the whole size
-        np.add(result, vectors[site], out=result)
-    return result
+    return {site: unpack(by_site[site].data) for site in sites}
