@@ -14,11 +14,13 @@ from typing_extensions import override
 
 from fednb.errors import HomeError
 from fednb.flare.envelope import TOPIC
+from fednb.flare.identity import admit, read_root
 from fednb.flare.kit import home_of, read_config
 from fednb.flare.transport import BODY
 from fednb.site.server import SiteServer
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
     from nvflare.apis.fl_context import FLContext
     from nvflare.apis.shareable import Shareable
     from nvflare.apis.signal import Signal
@@ -35,6 +37,7 @@ class FednbExecutor(Executor):
         super().__init__()
         self._lock = threading.Lock()
         self._local = Path()
+        self._root: Certificate | None = None
         self._server: SiteServer | None = None
         self._ended = False
 
@@ -43,7 +46,9 @@ class FednbExecutor(Executor):
         """Begin and end with the job."""
         if event_type == EventType.START_RUN:
             engine = fl_ctx.get_engine()
-            self._local = Path(engine.get_workspace().get_site_config_dir())
+            workspace = engine.get_workspace()
+            self._local = Path(workspace.get_site_config_dir())
+            self._root = read_root(Path(workspace.get_startup_kit_dir()))
             engine.register_aux_message_handler(
                 topic=TOPIC, message_handle_func=self._message
             )
@@ -65,7 +70,7 @@ class FednbExecutor(Executor):
         """Answer a message; a site that cannot open its home is as good as down."""
         del topic, fl_ctx
         body = request.get(BODY)
-        if not isinstance(body, bytes):
+        if not isinstance(body, bytes) or self._root is None:
             return make_reply(ReturnCode.BAD_REQUEST_DATA)
         try:
             server = self._opened()
@@ -74,7 +79,7 @@ class FednbExecutor(Executor):
             self.logger.exception("The site's home cannot be opened.")
             return make_reply(ReturnCode.SERVICE_UNAVAILABLE)
         reply = make_reply(ReturnCode.OK)
-        reply[BODY] = server.handle(body)
+        reply[BODY] = server.handle(admit(body, self._root))
         return reply
 
     def _opened(self) -> SiteServer:

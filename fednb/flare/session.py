@@ -33,6 +33,7 @@ from fednb.coordinator.contracting import Scientist
 from fednb.coordinator.federation import Federation
 from fednb.errors import FednbError, InputError, WireError
 from fednb.flare.envelope import TOPIC, Command, ask
+from fednb.flare.identity import endorse, vouch
 from fednb.flare.kit import Kit
 from fednb.flare.provision import CONTROLLER, EXECUTOR
 
@@ -78,6 +79,8 @@ class FlarePort:
     ----------
     kit
         A user's kit.
+    key
+        The scientist's Ed25519 public key, hexadecimal, which the kit vouches for.
     sites_seconds
         How long to wait for sites to connect before a session is opened without them.
 
@@ -89,7 +92,7 @@ class FlarePort:
         The server is not there, refuses the kit, or opens no session.
     """
 
-    def __init__(self, kit: Kit, *, sites_seconds: float = 20.0) -> None:
+    def __init__(self, kit: Kit, key: str, *, sites_seconds: float = 20.0) -> None:
         if kit.config.kind != "user":
             message = (
                 f"{kit.path} is the kit of a {kit.config.kind}; connect with the kit "
@@ -98,6 +101,7 @@ class FlarePort:
             raise InputError(message)
         kit.certificate()
         self._kit = kit
+        self._endorsement = endorse(kit, key)
         self._sites_seconds = sites_seconds
         self._lock = threading.RLock()
         self._session: Session | None = None
@@ -116,12 +120,13 @@ class FlarePort:
         service answers a repeated message as the first.
         """
         job = self._job
+        frame = vouch(message, self._endorsement)
         try:
-            return ask(message, self._send)
+            return ask(frame, self._send)
         except _LOST:
             self.renew(job)
         try:
-            return ask(message, self._send)
+            return ask(frame, self._send)
         except _LOST as error:
             raise self._unreachable(error) from error
 
@@ -279,8 +284,11 @@ def connect(kit: str | Path, *, sites_seconds: float = 20.0) -> Federation:
         The server is not there, or refuses the kit.
     """
     opened = Kit(kit)
-    port = FlarePort(opened, sites_seconds=sites_seconds)
-    return Federation(port, Scientist(opened.startup, opened.config.party))
+    keys = opened.path / "keys"
+    keys.mkdir(mode=0o700, exist_ok=True)
+    scientist = Scientist(keys, opened.config.party)
+    port = FlarePort(opened, scientist.public_key, sites_seconds=sites_seconds)
+    return Federation(port, scientist)
 
 
 def knock(kit: Kit) -> None:

@@ -11,19 +11,28 @@ import pandas as pd
 import psutil
 import pytest
 
+from fednb.coordinator.contracting import Scientist, Terms, draft
 from fednb.embedded.federation import Federation as Embedded
-from fednb.errors import FednbError, InputError, RunError, UnknownNameError
+from fednb.errors import (
+    FednbError,
+    InputError,
+    RefusedError,
+    RunError,
+    UnknownNameError,
+)
 from fednb.flare import processes
 from fednb.flare.provision import ProjectSpec, SiteSpec, provision
 from fednb.flare.session import connect
 from fednb.owner import SiteOwner
+from fednb.records.base import canonical
 from fednb.records.tasks import CoxPlan, SplitSpec
-
-pytestmark = pytest.mark.slow
 
 SITES = ("mayo", "ucl", "ucsf")
 USER = "scientist@fednb.local"
 OTHER = "colleague@fednb.local"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""How HTTP/2 begins, with empty settings; a server that takes it sends its own."""
+
 PLAN = CoxPlan(
     duration="os_months",
     event="death",
@@ -60,11 +69,14 @@ def speak(address, context):
         socket.create_connection(address, timeout=10) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as peer,
     ):
-        peer.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        # the alert comes when the server has looked for the certificate
-        while peer.recv(1024):
-            continue
-    raise ConnectionResetError
+        # an HTTP/2 preface and empty settings; a server that takes it sends its own
+        peer.sendall(
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, *[0] * 5])
+        )
+        said = peer.recv(1024)
+    if not said:
+        raise ConnectionResetError
+    return said
 
 
 def processes_of(root):
@@ -175,13 +187,30 @@ def test_a_peer_without_a_certificate_is_refused(world):
     )
     context.set_alpn_protocols(["h2"])
     address = ("localhost", world.project.port)
+    startup = world.kits[USER] / "startup"
     with pytest.raises((ssl.SSLError, ConnectionError)):
         speak(address, context)
+    context.load_cert_chain(startup / "client.crt", startup / "client.key")
+    assert speak(address, context)
 
 
 def test_a_sites_kit_opens_no_session(world):
     with pytest.raises(InputError, match="is the kit of a site"):
         connect(world.kits["ucl"])
+
+
+def test_whoever_the_server_says_asks_is_checked_at_the_site(world, tmp_path):
+    # a server that makes a contract of its own, in the scientist's name
+    forger = Scientist(tmp_path, USER)
+    terms = Terms("trial", "a contract that nobody asked for")
+    cards = {c.site: c for s in SITES for c in world.fed[s].cards()}
+    forged = draft(PLAN, terms, cards, forger, world.fed._client.prepare)
+    body = canonical(forged)
+    with pytest.raises(RefusedError, match=r"ucsf refused \(signature\)"):
+        world.fed["ucsf"].propose(body, forger.sign(body))
+    assert forged.hash() not in {
+        r.hash for r in SiteOwner(world.root / "ucsf").requests
+    }
 
 
 def test_ledgers_hold(world):
