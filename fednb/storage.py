@@ -13,14 +13,20 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from typing_extensions import override
 
 from fednb.errors import HomeError, IntegrityError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from types import TracebackType
 
     from typing_extensions import Buffer
+
+_PATIENCE: Final = 30.0
+"""Seconds to wait for another writer."""
 
 
 class Folder:
@@ -72,7 +78,7 @@ class Folder:
 
     @property
     def database(self) -> sqlite3.Connection:
-        """The connection of the calling thread."""
+        """The connection of the calling thread; SQLite's errors come as `HomeError`."""
         known: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if known is None:
             known = self._connect()
@@ -86,25 +92,17 @@ class Folder:
         Raises
         ------
         HomeError
-            The disk is full or the database cannot be written.
+            The disk is full, or the database cannot be written, is damaged, or refuses
+            a record; nothing was written.
         """
         connection = self.database
+        connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.rollback()
-                raise
+            yield connection
             connection.commit()
-        except sqlite3.OperationalError as error:
-            if connection.in_transaction:
-                connection.rollback()
-            message = (
-                f"The database in {self.path} could not be written ({error}). Free "
-                "disk space, or close what holds it; nothing was half-written."
-            )
-            raise HomeError(message) from error
+        except BaseException:
+            connection.rollback()
+            raise
 
     def lock(self) -> None:
         """Take the home for one server.
@@ -168,21 +166,35 @@ class Folder:
             raise HomeError(message) from error
 
     def _connect(self) -> sqlite3.Connection:
-        try:
+        with _Telling(self.path):
             connection = sqlite3.connect(
                 self._file,
                 isolation_level=None,
-                timeout=30,
+                timeout=_PATIENCE,
                 check_same_thread=False,
+                factory=_Connection,
             )
+        connection.place = self.path
+        # a flipped bit is found by hashes, which name the row; decoding names nothing
+        connection.text_factory = _text
+        with _alone(self.path):
+            # SQLite waits for nobody while it changes the mode of a new database
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-        except sqlite3.Error as error:
-            message = f"The database in {self.path} cannot be opened ({error})."
-            raise HomeError(message) from error
+        connection.execute("PRAGMA synchronous = FULL")
         return connection
 
     def _migrate(self) -> None:
+        newest = len(self._migrations)
+        if self._version() < newest:
+            with self.transaction() as database:
+                # read again: somebody else may have migrated it meanwhile
+                for number in range(self._version(), newest):
+                    for statement in _statements(self._migrations[number]):
+                        database.execute(statement)
+                    database.execute(f"PRAGMA user_version = {number + 1}")
+        self._file.chmod(0o600)
+
+    def _version(self) -> int:
         (version,) = self.database.execute("PRAGMA user_version").fetchone()
         newest = len(self._migrations)
         if version > newest:
@@ -191,10 +203,109 @@ class Folder:
                 f"knows schema {newest}. Update fednb to open it."
             )
             raise HomeError(message)
-        for number in range(version, newest):
-            script = self._migrations[number] + f"PRAGMA user_version = {number + 1};"
-            self.database.executescript("BEGIN IMMEDIATE;" + script + "COMMIT;")
-        self._file.chmod(0o600)
+        return int(version)
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that raises `HomeError`, whichever call it is that fails."""
+
+    place: Path
+
+    @override
+    def execute(self, *statement: Any) -> _Cursor:
+        return self.cursor(_Cursor).execute(*statement)
+
+    @override
+    def commit(self) -> None:
+        with _Telling(self.place):
+            super().commit()
+
+
+class _Cursor(sqlite3.Cursor):
+    """Reads row by row, so that damage may show at any row."""
+
+    connection: _Connection
+
+    @override
+    def execute(self, *statement: Any) -> Self:
+        with _Telling(self.connection.place):
+            return super().execute(*statement)
+
+    @override
+    def fetchone(self) -> Any:
+        with _Telling(self.connection.place):
+            return super().fetchone()
+
+    @override
+    def fetchall(self) -> list[Any]:
+        with _Telling(self.connection.place):
+            return super().fetchall()
+
+    @override
+    def __next__(self) -> Any:
+        with _Telling(self.connection.place):
+            return super().__next__()
+
+
+class _Telling:
+    """Turns an error of SQLite into one that says what to do."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, sqlite3.DatabaseError):
+            return
+        if isinstance(error, sqlite3.ProgrammingError):
+            return
+        what, advice = "is damaged", "Keep the file and restore a backup"
+        if isinstance(error, sqlite3.OperationalError):
+            what = "could not be read or written"
+            advice = "Free disk space, or close what holds it"
+        elif isinstance(error, sqlite3.IntegrityError):
+            what, advice = "refused a record", "It contradicts what is there already"
+        message = (
+            f"The database in {self._place} {what} ({error}). {advice}; nothing was "
+            "half-written."
+        )
+        raise HomeError(message) from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Take turns among the threads and processes that open a folder."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        message = f"{folder} cannot be read ({error.strerror})."
+        raise HomeError(message) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script; SQLite's own function commits before it runs one."""
+    statement = ""
+    for part in script.split(";"):
+        statement += part + ";"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def secret_file(path: Path) -> bytes:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -68,8 +69,64 @@ def test_a_place_that_cannot_be_a_folder(tmp_path: Path):
 
 def test_a_file_that_is_no_database(tmp_path: Path):
     (tmp_path / "file.sqlite").write_bytes(b"not a database" * 100)
-    with pytest.raises(HomeError, match="cannot be opened"):
+    with pytest.raises(HomeError) as caught:
         Folder(tmp_path, "file.sqlite", (FIRST,))
+    assert str(caught.value) == (
+        f"The database in {tmp_path} is damaged (file is not a database). Keep the "
+        "file and restore a backup; nothing was half-written."
+    )
+
+
+def test_a_database_that_cannot_be_opened(tmp_path: Path):
+    (tmp_path / "file.sqlite").mkdir()
+    with pytest.raises(HomeError, match="unable to open database file"):
+        Folder(tmp_path, "file.sqlite", (FIRST,))
+
+
+def test_a_damaged_database_is_said_wherever_it_is_read(folder: Folder):
+    for _ in range(40):
+        add(folder, "x" * 3000)
+    folder.database.execute("PRAGMA wal_checkpoint(truncate)").fetchone()
+    folder.close()
+    path = folder.path / "file.sqlite"
+    content = path.read_bytes()
+    path.write_bytes(content[: 4096 * 3] + b"\xff" * (len(content) - 4096 * 3))
+    damaged = Folder(folder.path, "file.sqlite", (FIRST,))
+    for read in (
+        lambda: list(damaged.database.execute("SELECT * FROM notes")),
+        lambda: damaged.database.execute("SELECT * FROM notes").fetchall(),
+        lambda: damaged.database.execute("SELECT max(line) FROM notes").fetchone(),
+        lambda: add(damaged, "x"),
+    ):
+        with pytest.raises(HomeError, match="is damaged"):
+            read()
+    damaged.close()
+
+
+def test_a_record_that_contradicts_another_is_refused(folder: Folder):
+    unique = "CREATE UNIQUE INDEX once ON notes (line)"
+    folder.database.execute(unique)
+    add(folder, "one")
+
+    def twice():
+        with folder.transaction() as database:
+            database.execute("INSERT INTO notes (line) VALUES ('two')")
+            database.execute("INSERT INTO notes (line) VALUES ('one')")
+
+    with pytest.raises(HomeError) as caught:
+        twice()
+    assert str(caught.value) == (
+        f"The database in {folder.path} refused a record (UNIQUE constraint failed: "
+        "notes.line). It contradicts what is there already; nothing was half-written."
+    )
+    add(folder, "three")
+    assert lines(folder) == ["one", "three"]
+
+
+def test_text_that_is_no_text_can_still_be_read(folder: Folder):
+    """A flipped bit is for a hash to find: it names the row."""
+    folder.database.execute("INSERT INTO notes VALUES (CAST(x'6fff' AS TEXT))")
+    assert lines(folder) == ["o\ufffd"]
 
 
 def test_an_older_schema_migrates_forward(folder: Folder):
@@ -90,6 +147,55 @@ def test_a_newer_schema_is_refused_and_untouched(folder: Folder):
         "Update fednb to open it."
     )
     assert folder.database.execute("PRAGMA user_version").fetchone() == (7,)
+
+
+def test_a_new_home_is_made_once_by_many(tmp_path: Path):
+    """All see a database without a schema; the first makes it, the rest wait."""
+    many = 8
+    start = threading.Barrier(many)
+    failures: list[BaseException] = []
+
+    class Slow(Folder):
+        def _connect(self):
+            connection = super()._connect()
+            start.wait()
+            return connection
+
+    def open_it():
+        try:
+            Slow(tmp_path, "file.sqlite", (FIRST, SECOND), create=True).close()
+        except (HomeError, sqlite3.Error) as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=open_it) for _ in range(many)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_a_migration_that_fails_undoes_itself_and_lets_go(folder: Folder):
+    broken = (FIRST, SECOND + "CREATE TABLE notes (line TEXT);")
+    with pytest.raises(HomeError, match="table notes already exists"):
+        Folder(folder.path, "file.sqlite", broken)
+    add(folder, "still there")
+    assert folder.database.execute("PRAGMA user_version").fetchone() == (1,)
+    newer = Folder(folder.path, "file.sqlite", (FIRST, SECOND))
+    row = newer.database.execute("SELECT line, author FROM notes").fetchone()
+    assert row == ("still there", "nobody")
+    newer.close()
+
+
+def test_a_script_is_split_at_whole_statements(tmp_path: Path):
+    script = (
+        "CREATE TABLE a (line TEXT DEFAULT ';'); -- a remark; of two parts\n"
+        "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM a; DELETE FROM a; END;"
+    )
+    folder = Folder(tmp_path, "file.sqlite", (script,), create=True)
+    folder.database.execute("INSERT INTO a VALUES ('gone')")
+    assert folder.database.execute("SELECT * FROM a").fetchall() == []
+    folder.close()
 
 
 def test_an_error_inside_a_transaction_undoes_all_of_it(folder: Folder):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,5 +54,5 @@ INSERT = "INSERT INTO calls VALUES (?, 'd', 'contract', 0, 'run', 1, 0, x'', '',
 def test_one_place_in_a_run_has_one_answer(home: Home):
     """The schema itself holds law 5, whatever the code above it does."""
     home.database.execute(INSERT, ("first",))
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(HomeError, match="refused a record"):
         home.database.execute(INSERT, ("second",))
