@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -63,16 +64,20 @@ class Federation(BaseFederation):
     ) -> None:
         self._owned = owned
         self._worker = WorkerProcess()
-        self._servers = {
-            name: SiteServer(path, self._worker) for name, path in homes.items()
-        }
-        self.transport = InProcessTransport(
-            {name: server.handle for name, server in self._servers.items()}
-        )
-        store = Store(coordinator)
-        service = Service(store, self.transport, self._initialise)
-        who = Scientist(store.folder("keys"), scientist)
-        super().__init__(service, who, self._dry_run)
+        self._servers: dict[str, SiteServer] = {}
+        with ExitStack() as opened:
+            # where one home is held or damaged, the others are let go again
+            for name, path in homes.items():
+                self._servers[name] = SiteServer(path, self._worker)
+                opened.callback(self._servers[name].close)
+            self.transport = InProcessTransport(
+                {name: server.handle for name, server in self._servers.items()}
+            )
+            store = Store(coordinator)
+            service = Service(store, self.transport, self._initialise)
+            who = Scientist(store.folder("keys"), scientist)
+            super().__init__(service, who, self._dry_run)
+            opened.pop_all()
 
     @classmethod
     def from_frames(
