@@ -30,7 +30,8 @@ class Machine:
     cores
         Processors that this process may use.
     load
-        Load average of the last minute before the bench: others' work shows in it.
+        Load average of the bench's last minute: above 2 or so, others were at work, and
+        wall times are theirs as much as ours.
     threads
         ``OMP_NUM_THREADS``, or ``"default"``.
     python, torch, numpy
@@ -59,7 +60,7 @@ class Machine:
     def line(self) -> str:
         """Return the machine in one line."""
         return (
-            f"{self.cores} cores, load {self.load:g} at the start, threads "
+            f"{self.cores} cores, load {self.load:g} at the end, threads "
             f"{self.threads}, Python {self.python}, torch {self.torch}, numpy "
             f"{self.numpy}"
         )
