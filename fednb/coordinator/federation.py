@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from fednb.coordinator.mockdata import DryRunner
     from fednb.display.html import Html
     from fednb.records.datasets import DatasetCard
+    from fednb.records.service import SiteLine
     from fednb.records.tasks import Plan
     from fednb.results.statistics import StatisticsResult
     from fednb.wire.transport import ServicePort
@@ -56,14 +57,16 @@ class Sites(Mapping[str, "DatasiteProxy"], Shown):
 
     Parameters
     ----------
-    client
-        To ask how they are.
+    lines
+        How they were when they were asked.
     proxies
         By name.
     """
 
-    def __init__(self, client: Client, proxies: dict[str, DatasiteProxy]) -> None:
-        self._client = client
+    def __init__(
+        self, lines: Sequence[SiteLine], proxies: dict[str, DatasiteProxy]
+    ) -> None:
+        self._lines = tuple(lines)
         self._proxies = proxies
 
     @override
@@ -82,10 +85,9 @@ class Sites(Mapping[str, "DatasiteProxy"], Shown):
         return len(self._proxies)
 
     def _rows(self) -> list[tuple[object, ...]]:
-        lines = self._client.sites().sites
         return [
             (s.site, s.state, text.utc(int(s.seen)) if s.seen else "never")
-            for s in lines
+            for s in self._lines
         ]
 
     def _text(self) -> str:
@@ -203,12 +205,12 @@ class Federation(Shown):
 
     def __getitem__(self, site: str) -> DatasiteProxy:
         """Return a datasite by name."""
-        return self.datasites[site]
+        return Sites((), self._proxies)[site]
 
     @property
     def datasites(self) -> Sites:
-        """The datasites, by name."""
-        return Sites(self._client, self._proxies)
+        """The datasites, by name, each asked how it is."""
+        return Sites(self._client.sites().sites, self._proxies)
 
     @property
     def datasets(self) -> DatasetIndex:
@@ -382,7 +384,7 @@ class Federation(Shown):
         """Return the card of a dataset at each site that takes part."""
         if sites is not None:
             for name in sites:
-                self.datasites[name]
+                self[name]
         found = {
             d.card.site: d.card
             for d in self.datasets

@@ -145,8 +145,8 @@ class Request(Shown):
             raise RunError(message, site=waiting[0], refusal="not-approved")
         run = secrets.token_hex(8)
         ask = StartRun(run, canonical(self.contract), self.signature)
-        self._client.ask(ask, RunLine)
-        return Run(run, self.contract, self._client, dry_run)
+        line = self._client.ask(ask, RunLine)
+        return Run(run, self.contract, self._client, dry_run, [line])
 
     def _text(self) -> str:
         return contract_text(self.contract)
@@ -180,11 +180,14 @@ class Run(Shown):
     contract: Contract
     _client: Client = field(compare=False)
     dry_run: bool = False
+    _seen: list[RunLine] = field(default_factory=list, compare=False)
 
     @property
     def line(self) -> RunLine:
         """How the run stands, asked now."""
-        return self._client.ask(AskRun(self.id), RunLine)
+        line = self._client.ask(AskRun(self.id), RunLine)
+        self._seen[:] = [line]
+        return line
 
     @property
     def status(self) -> str:
@@ -281,7 +284,10 @@ class Run(Shown):
         return self.results(progress=progress)[-1]
 
     def _facts(self) -> list[tuple[str, object]]:
-        line = self.line
+        # as it was last seen: showing a run asks nobody
+        if not self._seen:
+            return [("Run", self.id), ("Status", "not asked yet")]
+        (line,) = self._seen
         sites = ", ".join(
             f"{s.site} ({text.human_seconds(max(time.time() - s.seen, 0))} ago)"
             if s.seen
@@ -290,7 +296,7 @@ class Run(Shown):
         )
         return [
             ("Run", self.id),
-            ("Status", line.status),
+            ("Status", f"{line.status}, at {text.utc(int(line.updated))}"),
             ("Step", f"{line.step + 1} of {len(self.contract.steps)}"),
             ("Round", f"{line.round} of at most {line.rounds}"),
             ("Sites", sites),

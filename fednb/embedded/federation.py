@@ -137,7 +137,7 @@ class Federation(BaseFederation):
 
     def owner(self, site: str) -> SiteOwner:
         """Return the owner of a site: possible only because all is in one process."""
-        self.datasites[site]
+        self[site]
         return SiteOwner(self._servers[site].path)
 
     @override
