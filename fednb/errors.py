@@ -289,6 +289,8 @@ def revive(name: str, arguments: tuple[str, ...]) -> FednbError:
         return SiteDownError(arguments[0])
     message = arguments[0] if arguments else ""
     kinds = {kind.__name__: kind for kind in _simple_kinds()}
+    # their parts stay behind; what is caught as wrong input still is
+    kinds |= {"UnknownNameError": InputError, "DatasetError": InputError}
     return kinds.get(name, FednbError)(message)
 
 
