@@ -131,7 +131,7 @@ class Session:
     def command(self, data: dict[str, Any]) -> dict[str, Any]:
         """Answer a notebook's command: a part of a message, or a greeting."""
         if data.get("hello"):
-            return {"ready": self._ready.is_set(), "ended": self.ended.is_set()}
+            return self._greeting()
         try:
             reply = self._answering.command(data)
         except WireError as error:
@@ -151,9 +151,18 @@ class Session:
             self._service.close()
             self._worker.close()
 
+    def _greeting(self) -> dict[str, Any]:
+        runs = self._store.runs()
+        return {
+            "ready": self._ready.is_set(),
+            "ended": self.ended.is_set(),
+            "missing": list(self._transport.missing()),
+            "busy": any(run.status in {"running", "stopping"} for run in runs),
+        }
+
     def _begin(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        waiting = set(self._transport.sites())
+        waiting = set(self._transport.sites()) - set(self._transport.missing())
         while waiting and time.monotonic() < deadline and not self.ended.is_set():
             waiting = {site for site in waiting if not self._answers(site)}
             self.ended.wait(_POLL_SECONDS if waiting else 0)

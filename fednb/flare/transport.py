@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
+    from nvflare.apis.client import Client
     from nvflare.apis.fl_context import FLContext
 
 BODY: Final = "fednb_body"
@@ -34,6 +35,10 @@ class AuxEngine(Protocol):
 
     def new_context(self) -> AbstractContextManager[FLContext]:
         """Return a context for one request."""
+        ...
+
+    def get_client_from_name(self, client_name: str) -> Client | None:
+        """Return a site of the job, or None."""
         ...
 
     def send_aux_request(
@@ -79,6 +84,11 @@ class FlareTransport:
         """See `fednb.wire.transport.Transport.sites`."""
         return self._sites
 
+    def missing(self) -> tuple[str, ...]:
+        """Return the sites that were away when the job began: it never reaches them."""
+        found = self._engine.get_client_from_name
+        return tuple(site for site in self._sites if found(site) is None)
+
     def close(self) -> None:
         """Let no call wait any longer; every later one finds its site down."""
         self._closed.set()
@@ -105,6 +115,8 @@ class FlareTransport:
     def _once(self, site: str, message: bytes, timeout: float) -> bytes:
         if self._closed.is_set():
             raise SiteDownError(site, detail="the session has ended")
+        if site in self.missing():
+            raise SiteDownError(site, detail="not in this session")
         request = Shareable()
         # bytes pass FLARE's serialiser untouched
         request[BODY] = message
@@ -119,7 +131,7 @@ class FlareTransport:
             )
         reply = (replies or {}).get(site)
         if reply is None:
-            raise SiteDownError(site, detail="not in this session")
+            raise SiteDownError(site, detail="no reply")
         code = reply.get_return_code()
         body = reply.get(BODY)
         if code != ReturnCode.OK or not isinstance(body, bytes):

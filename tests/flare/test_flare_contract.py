@@ -148,6 +148,7 @@ def test_the_server_sends_requests_and_takes_commands():
         "topic",
         "cmd_func",
     ]
+    assert names(ServerEngine.get_client_from_name) == ["self", "client_name"]
     assert callable(ServerEngine.new_context)
     assert callable(ServerEngine.get_workspace)
 

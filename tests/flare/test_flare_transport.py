@@ -21,9 +21,13 @@ class Engine:
     def __init__(self, *replies) -> None:
         self.replies = list(replies)
         self.requests = []
+        self.absent = ()
 
     def new_context(self):
         return nullcontext("context")
+
+    def get_client_from_name(self, client_name):
+        return None if client_name in self.absent else client_name
 
     def send_aux_request(
         self, targets, topic, request, timeout, fl_ctx, optional=False
@@ -90,4 +94,14 @@ def test_a_closed_transport_lets_nobody_wait():
     transport.close()
     with pytest.raises(SiteDownError):
         transport.call("a", WORK, timeout=1.0)
+    assert engine.requests == []
+
+
+def test_a_site_that_is_not_in_the_job_is_missing_and_not_asked():
+    engine = Engine()
+    engine.absent = ("b",)
+    transport = FlareTransport(engine, ["a", "b"])
+    assert transport.missing() == ("b",)
+    with pytest.raises(SiteDownError):
+        transport.call("b", PING, timeout=1.0)
     assert engine.requests == []
