@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
-from typing_extensions import override
 
 from fednb.coordinator.client import Client
 from fednb.coordinator.contracting import Scientist, Terms, draft
 from fednb.coordinator.handles import Request, Run
+from fednb.coordinator.listings import DatasetIndex, Sites
 from fednb.coordinator.outcomes import Reading
-from fednb.display import html, text
+from fednb.display import html
 from fednb.display.hooks import Shown
 from fednb.errors import (
     InputError,
@@ -44,131 +43,11 @@ if TYPE_CHECKING:
     from fednb.coordinator.mockdata import DryRunner
     from fednb.display.html import Html
     from fednb.records.datasets import DatasetCard
-    from fednb.records.service import SiteLine
     from fednb.records.tasks import Plan
     from fednb.results.statistics import StatisticsResult
     from fednb.wire.transport import ServicePort
 
 STATISTICS_PURPOSE = "Aggregate statistics of the clinical table"
-
-
-class Sites(Mapping[str, "DatasiteProxy"], Shown):
-    """The datasites, by name.
-
-    Parameters
-    ----------
-    lines
-        How they were when they were asked.
-    proxies
-        By name.
-    """
-
-    def __init__(
-        self, lines: Sequence[SiteLine], proxies: dict[str, DatasiteProxy]
-    ) -> None:
-        self._lines = tuple(lines)
-        self._proxies = proxies
-
-    @override
-    def __getitem__(self, name: str) -> DatasiteProxy:
-        if name not in self._proxies:
-            kind = "site"
-            raise UnknownNameError(kind, name, self._proxies)
-        return self._proxies[name]
-
-    @override
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._proxies)
-
-    @override
-    def __len__(self) -> int:
-        return len(self._proxies)
-
-    def _rows(self) -> list[tuple[object, ...]]:
-        return [
-            (s.site, s.state, text.utc(int(s.seen)) if s.seen else "never")
-            for s in self._lines
-        ]
-
-    def _text(self) -> str:
-        return text.table(_SITE_HEADERS, self._rows())
-
-    def _html(self) -> Html:
-        return html.table(_SITE_HEADERS, self._rows())
-
-
-_SITE_HEADERS = ("datasite", "state", "last heard")
-_FOUND_HEADERS = ("site", "dataset", "subjects", "modalities", "summary")
-
-
-class DatasetIndex(Shown):
-    """All datasets that the sites publish.
-
-    Parameters
-    ----------
-    found
-        In site-name order.
-    """
-
-    def __init__(self, found: Sequence[DatasetProxy]) -> None:
-        self._found = tuple(found)
-
-    def __iter__(self) -> Iterator[DatasetProxy]:
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    def __getitem__(self, index: int) -> DatasetProxy:
-        return self._found[index]
-
-    def search(
-        self, words: str = "", *, modality: str = "", min_subjects: int = 0
-    ) -> DatasetIndex:
-        """Return the datasets that match.
-
-        Parameters
-        ----------
-        words
-            Each must occur in the name, summary, terms or a column, in any case.
-        modality
-            A modality that the dataset has; ``"MR"`` stands for any image.
-        min_subjects
-            Least number of subjects, by the published rounded count.
-        """
-        wanted = words.lower().split()
-
-        def matches(dataset: DatasetProxy) -> bool:
-            card = dataset.card
-            names = " ".join(c.name for c in card.columns)
-            body = f"{card.dataset} {card.summary} {card.terms} {names}".lower()
-            has = not modality or modality in card.modalities
-            has = has or (modality == "MR" and bool(card.modalities))
-            return (
-                all(word in body for word in wanted)
-                and has
-                and card.subjects >= min_subjects
-            )
-
-        return DatasetIndex([d for d in self._found if matches(d)])
-
-    def _rows(self) -> list[tuple[object, ...]]:
-        return [
-            (
-                d.card.site,
-                d.card.dataset,
-                d.card.subjects,
-                ", ".join(d.card.modalities),
-                d.card.summary,
-            )
-            for d in self._found
-        ]
-
-    def _text(self) -> str:
-        return text.table(_FOUND_HEADERS, self._rows())
-
-    def _html(self) -> Html:
-        return html.table(_FOUND_HEADERS, self._rows())
 
 
 class Federation(Shown):
@@ -382,21 +261,30 @@ class Federation(Shown):
         self, dataset: str, sites: Sequence[str] | None
     ) -> dict[str, DatasetCard]:
         """Return the card of a dataset at each site that takes part."""
-        if sites is not None:
-            for name in sites:
-                self[name]
-        found = {
-            d.card.site: d.card
-            for d in self.datasets
-            if d.name == dataset and (sites is None or d.card.site in sites)
-        }
+        names = sorted(self._proxies if sites is None else sites)
+        found, away = {}, []
+        for name in names:
+            try:
+                known = self[name].datasets
+            except SiteDownError:
+                away.append(name)
+                continue
+            if dataset in known:
+                found[name] = known[dataset].card
+        if away:
+            # leaving it out in silence would ask another question than was meant
+            message = (
+                f"{', '.join(away)} cannot be reached: wait, or name the participants "
+                "with sites=[...] to go on without."
+            )
+            raise RunError(message, site=away[0], refusal="unreachable")
         if not found:
             raise UnknownNameError("dataset", dataset, {d.name for d in self.datasets})
         missing = sorted(set(sites or ()) - set(found))
         if missing:
-            message = f"{', '.join(missing)} cannot be reached or lacks {dataset!r}."
+            message = f"{', '.join(missing)} has no dataset {dataset!r}."
             raise InputError(message)
-        return dict(sorted(found.items()))
+        return found
 
     def _only_dataset(self) -> str:
         names = sorted({d.name for d in self.datasets})
