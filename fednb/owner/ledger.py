@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fednb.display import html, text
 from fednb.display.hooks import Shown
-from fednb.errors import IntegrityError, UnknownNameError
+from fednb.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -126,7 +126,7 @@ class OwnerLedger(Shown):
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._entries = tuple(_entry(e) for e in _read(ledger))
+        self._entries = tuple(_entry(e) for e in ledger.entries())
 
     @property
     def entries(self) -> tuple[LedgerEntry, ...]:
@@ -149,7 +149,7 @@ class OwnerLedger(Shown):
         """
         kept = tuple(heads)
         count = self._ledger.verify(kept)
-        newest = _read(self._ledger)[count - 1].hash if count else ""
+        newest = self._ledger.entries()[count - 1].hash if count else ""
         return LedgerCheck(count, newest, len(kept))
 
     def find(self, correlation: str) -> LedgerEntry:
@@ -190,15 +190,6 @@ class OwnerLedger(Shown):
     def _html(self) -> Html:
         grid = html.table(_HEADERS, self._rows(), limit=_CELL)
         return html.element("div", html.element("p", self._heading()), grid)
-
-
-def _read(ledger: Ledger) -> tuple[Entry, ...]:
-    try:
-        return ledger.entries()
-    except json.JSONDecodeError as error:
-        ledger.verify()  # names the entry
-        message = f"An entry of the ledger cannot be read ({error})."
-        raise IntegrityError(message) from error
 
 
 def _entry(entry: Entry) -> LedgerEntry:

@@ -170,10 +170,15 @@ class Requests(Shown):
     ----------
     requests
         Newest first.
+    unreadable
+        Hashes of contracts whose stored bytes are not theirs: shown, never in force.
     """
 
-    def __init__(self, requests: Iterable[OwnerRequest]) -> None:
+    def __init__(
+        self, requests: Iterable[OwnerRequest], unreadable: Iterable[str] = ()
+    ) -> None:
         self._requests = tuple(requests)
+        self.unreadable = tuple(unreadable)
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -240,6 +245,13 @@ class Requests(Shown):
             for i, request in enumerate(self._requests)
         ]
 
+    def _warnings(self) -> list[str]:
+        return [
+            f"Contract {name[:12]} is not in force: its stored bytes were edited "
+            "or are damaged. Have it proposed again, and check the ledger."
+            for name in self.unreadable
+        ]
+
     def _legend(self) -> str:
         if any(r.notes for r in self._requests):
             return "! look at the request: there is a note about its key"
@@ -247,6 +259,7 @@ class Requests(Shown):
 
     def _text(self) -> str:
         lines = [self._heading()]
+        lines += [f"! {text.visible(warning)}" for warning in self._warnings()]
         if self._requests:
             lines += ["", text.table(_HEADERS, self._rows(), limit=60)]
         if self._legend():
@@ -257,7 +270,12 @@ class Requests(Shown):
         rows = [(*row[:2], html.badge(str(row[2])), *row[3:]) for row in self._rows()]
         grid = html.table(_HEADERS, rows, limit=60) if rows else ""
         legend = html.element("p", self._legend(), class_="muted")
-        return html.element("div", html.element("p", self._heading()), grid, legend)
+        heading = html.element("p", self._heading())
+        warnings = [
+            html.element("p", html.badge("caution", "look"), " ", warning)
+            for warning in self._warnings()
+        ]
+        return html.element("div", heading, *warnings, grid, legend)
 
 
 def requests_of(approvals: Approvals) -> Requests:
@@ -269,9 +287,8 @@ def requests_of(approvals: Approvals) -> Requests:
         Of the site.
     """
     every = approvals.all()
-    return Requests(
-        OwnerRequest(filed, approvals, _notes(filed, every)) for filed in every
-    )
+    requests = (OwnerRequest(f, approvals, _notes(f, every)) for f in every)
+    return Requests(requests, approvals.unreadable())
 
 
 def _notes(filed: Filed, every: tuple[Filed, ...]) -> tuple[str, ...]:

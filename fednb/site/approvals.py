@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from fednb.records.outputs import Decision
     from fednb.site.home import Home
     from fednb.site.ledger import Ledger
+
+_FOLLOWS: Final[dict[Status, tuple[Status, ...]]] = {
+    "pending": ("approved", "denied"),
+    "approved": ("revoked",),
+}
+_CONTRACTS: Final = (
+    "SELECT CAST(hash AS TEXT), CAST(body AS BLOB), CAST(received AS REAL) "
+    "FROM contracts "
+)
+_Row = tuple[str, bytes, float]
 
 
 @dataclass(frozen=True)
@@ -75,20 +85,22 @@ class Approvals:
         return contract
 
     def file(self, contract: Contract, signature: bytes) -> None:
-        """Store a contract as pending; one that is known already keeps its status."""
+        """Store a contract as pending; one that is known already stands as it stood."""
         body = canonical(contract)
+        digest = sha256_hex(body)
         with self._home.transaction() as database:
-            fresh = database.execute(
-                "INSERT INTO contracts (hash, body, signature, received, status) "
-                "VALUES (?, ?, ?, ?, 'pending') ON CONFLICT (hash) DO NOTHING",
-                (sha256_hex(body), body, signature, time.time()),
-            ).rowcount
-            if fresh:
+            # the hash names the bytes: proposing again repairs what was damaged
+            database.execute(
+                "INSERT INTO contracts VALUES (?, ?, ?, ?) ON CONFLICT (hash) "
+                "DO UPDATE SET body = excluded.body, signature = excluded.signature",
+                (digest, body, signature, time.time()),
+            )
+            if self._ledger.decision(digest) is None:
                 self._ledger.append(
                     database,
                     "decision",
                     {
-                        "contract": sha256_hex(body),
+                        "contract": digest,
                         "status": "pending",
                         "requester": contract.requester,
                         "requester_key": contract.requester_key,
@@ -97,21 +109,22 @@ class Approvals:
                 )
 
     def find(self, contract_hash: str) -> Filed | None:
-        """Return a contract by its hash, or None."""
-        row = self._home.database.execute(
-            "SELECT hash, body, status, received, decided, note, owner_signature "
-            "FROM contracts WHERE hash = ?",
-            (contract_hash,),
-        ).fetchone()
+        """Return a contract by its hash; None where it is unknown or unreadable."""
+        row = self._row(contract_hash)
         return self._filed(row) if row else None
 
     def all(self) -> tuple[Filed, ...]:
-        """Return all contracts, newest first."""
-        rows = self._home.database.execute(
-            "SELECT hash, body, status, received, decided, note, owner_signature "
-            "FROM contracts ORDER BY received DESC, rowid DESC"
-        )
-        return tuple(self._filed(row) for row in rows)
+        """Return all contracts that can be read, newest first."""
+        every = (self._filed(row) for row in self._rows())
+        return tuple(filed for filed in every if filed is not None)
+
+    def unreadable(self) -> tuple[str, ...]:
+        """Return the hashes of contracts whose stored bytes are not theirs.
+
+        Somebody wrote into the database, or it is damaged. They are not in force;
+        proposing such a contract again repairs it.
+        """
+        return tuple(row[0] for row in self._rows() if self._parse(*row[:2]) is None)
 
     def decide(self, contract_hash: str, status: Status, note: str = "") -> None:
         """Record the owner's decision, signed with the site's key.
@@ -132,29 +145,12 @@ class Approvals:
         InputError
             The decision does not follow from where the contract stands.
         """
-        filed = self.find(contract_hash)
-        if filed is None:
-            known = (f.hash for f in self.all())
-            raise UnknownNameError("contract", contract_hash, known)
-        allowed: dict[str, tuple[str, ...]] = {
-            "pending": ("approved", "denied"),
-            "approved": ("revoked",),
-        }
-        if status not in allowed.get(filed.status, ()):
-            message = f"Contract {contract_hash[:12]} is {filed.status}; it cannot be "
-            raise InputError(message + f"{status}.")
+        # looked up inside: two owners who decide at the same moment take turns
         with self._home.transaction() as database:
-            database.execute(
-                "UPDATE contracts SET status = ?, decided = ?, note = ?, "
-                "owner_signature = ? WHERE hash = ?",
-                (
-                    status,
-                    time.time(),
-                    note,
-                    self._keys.sign(_decision_bytes(contract_hash, status)),
-                    contract_hash,
-                ),
-            )
+            stands = self._known(contract_hash).status
+            if status not in _FOLLOWS.get(stands, ()):
+                message = f"Contract {contract_hash[:12]} is {stands}; it cannot be "
+                raise InputError(message + f"{status}.")
             self._ledger.append(
                 database,
                 "decision",
@@ -164,6 +160,9 @@ class Approvals:
     def check(self, contract_hash: str) -> Filed | Decision:
         """Return the contract if it is in force; a decision says why not."""
         filed = self.find(contract_hash)
+        if filed is None and self._row(contract_hash):
+            reason = f"The stored bytes of {contract_hash[:12]} are not its own."
+            return deny("contract.stored", reason, "edited")
         if filed is None:
             reason = f"No contract {contract_hash[:12]} was proposed here."
             return deny("contract.known", reason, "unknown-contract")
@@ -181,38 +180,54 @@ class Approvals:
         cause, reason = stops[filed.status]
         return deny(f"contract.{filed.status}", reason, cause)
 
-    def _filed(self, row: tuple[object, ...]) -> Filed:
-        digest, body, status, received, decided, note, signature = row
-        contract = self._parse(str(digest), bytes(body))  # type: ignore[call-overload]
-        standing = str(status)
-        if standing != "pending" and not signature_holds(
-            self._keys.signing_public,
-            bytes(signature or b""),  # type: ignore[call-overload]
-            _decision_bytes(str(digest), standing),
-        ):
-            # somebody wrote into the database beside the owner: back to undecided
-            standing = "pending"
+    def _known(self, contract_hash: str) -> Filed:
+        filed = self.find(contract_hash)
+        if filed is not None:
+            return filed
+        if self._row(contract_hash):
+            message = (
+                f"Contract {contract_hash[:12]} cannot be read: its stored bytes are "
+                "not its own. Have it proposed again."
+            )
+            raise InputError(message)
+        raise UnknownNameError("contract", contract_hash, (f.hash for f in self.all()))
+
+    def _row(self, contract_hash: str) -> _Row | None:
+        row: _Row | None = self._home.database.execute(
+            _CONTRACTS + "WHERE hash = ?", (contract_hash,)
+        ).fetchone()
+        return row
+
+    def _rows(self) -> list[_Row]:
+        order = "ORDER BY received DESC, rowid DESC"
+        return self._home.database.execute(_CONTRACTS + order).fetchall()
+
+    def _filed(self, row: _Row) -> Filed | None:
+        """Return a contract as its newest decision in the ledger says it stands."""
+        digest, body, received = row
+        contract = self._parse(digest, body)
+        if contract is None:
+            return None
+        decision = self._ledger.decision(digest)
+        standing: Status = "pending"
+        decided, note = 0.0, ""
+        if decision is not None and decision.body["status"] != "pending":
+            standing = decision.body["status"]
+            decided, note = decision.time, decision.body["note"]
         if standing in {"pending", "approved"} and contract.expires <= time.time():
             standing = "expired"
-        return Filed(
-            str(digest),
-            contract,
-            standing,  # type: ignore[arg-type]
-            float(received),  # type: ignore[arg-type]
-            float(decided or 0),  # type: ignore[arg-type]
-            str(note or ""),
-        )
+        return Filed(digest, contract, standing, received, decided, note)
 
-    def _parse(self, digest: str, body: bytes) -> Contract:
-        known = self._parsed.get(digest)
-        if known is None or sha256_hex(body) != digest:
-            known = msgspec.json.decode(body, type=Contract)
-            if known.hash() != digest:
-                message = f"The stored contract {digest[:12]} does not match its hash."
-                raise InputError(message)
-            self._parsed[digest] = known
-        return known
-
-
-def _decision_bytes(contract_hash: str, status: str) -> bytes:
-    return f"fednb-decision\x1f{contract_hash}\x1f{status}".encode()
+    def _parse(self, digest: str, body: bytes) -> Contract | None:
+        """Return the contract that a hash names; None where the bytes are others."""
+        if sha256_hex(body) != digest:
+            return None
+        if digest not in self._parsed:
+            try:
+                contract = msgspec.json.decode(body, type=Contract)
+            except (msgspec.DecodeError, InputError):
+                return None
+            if canonical(contract) != body:
+                return None
+            self._parsed[digest] = contract
+        return self._parsed[digest]

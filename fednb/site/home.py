@@ -3,7 +3,7 @@
 ::
 
     home/
-      site.sqlite     contracts, decisions, calls, ledger (WAL, synchronous=FULL)
+      site.sqlite     contracts, calls, ledger with decisions (WAL, synchronous=FULL)
       keys/           private keys and the salt, mode 0600
       policy.toml     what the owner allows
       releases/       bytes of large releases, for retries
@@ -46,6 +46,17 @@ _MIGRATIONS: Final[tuple[str, ...]] = (
         seq INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL,
         body TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL,
         signature BLOB NOT NULL);
+    """,
+    # Where a contract stands is its newest decision in the ledger, and nothing else:
+    # a copy beside it could be set back to an approval that was revoked.
+    """
+    ALTER TABLE ledger ADD COLUMN contract TEXT
+        AS (iif(json_valid(body), json_extract(body, '$.contract'), NULL)) VIRTUAL;
+    CREATE INDEX decisions ON ledger (contract, seq) WHERE kind = 'decision';
+    ALTER TABLE contracts DROP COLUMN status;
+    ALTER TABLE contracts DROP COLUMN decided;
+    ALTER TABLE contracts DROP COLUMN note;
+    ALTER TABLE contracts DROP COLUMN owner_signature;
     """,
 )
 

@@ -67,6 +67,6 @@ def signature_holds(public_key: str, signature: bytes, data: bytes) -> bool:
     try:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
         key.verify(signature, data)
-    except (InvalidSignature, ValueError):
+    except (InvalidSignature, ValueError, TypeError):  # TypeError: text in the database
         return False
     return True

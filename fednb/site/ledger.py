@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fednb.errors import IntegrityError
 from fednb.site.keys import SiteKeys, signature_holds
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from fednb.site.home import Home
 
 GENESIS = "0" * 64
+
+_ENTRIES: Final = "SELECT seq, time, kind, body, previous, hash, signature FROM ledger "
+_Row = tuple[int, float, str, str, str, str, bytes]
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Ledger:
     def __init__(self, home: Home, keys: SiteKeys) -> None:
         self._home = home
         self._keys = keys
+        self._signed: set[str] = set()
 
     def append(
         self, database: sqlite3.Connection, kind: str, body: dict[str, Any]
@@ -102,14 +106,39 @@ class Ledger:
             return self.append(database, kind, body)
 
     def entries(self) -> tuple[Entry, ...]:
-        """Return all entries, oldest first."""
-        rows = self._home.database.execute(
-            "SELECT seq, time, kind, body, previous, hash FROM ledger ORDER BY seq"
-        )
-        return tuple(
-            Entry(seq, when, kind, json.loads(text), previous, digest)
-            for seq, when, kind, text, previous, digest in rows
-        )
+        """Return all entries, oldest first.
+
+        Raises
+        ------
+        IntegrityError
+            An entry cannot even be read; the message names it.
+        """
+        rows = self._home.database.execute(_ENTRIES + "ORDER BY seq")
+        return tuple(_entry(row) for row in rows)
+
+    def decision(self, contract: str) -> Entry | None:
+        """Return the newest decision on a contract; None where it does not hold.
+
+        Costs one look into an index, however long the ledger is; a signature is checked
+        once. Whether an entry was cut out of the ledger is for `verify` to find.
+
+        Parameters
+        ----------
+        contract
+            The contract's hash.
+        """
+        row = self._home.database.execute(
+            _ENTRIES + "WHERE kind = 'decision' AND contract = ? "
+            "ORDER BY seq DESC LIMIT 1",
+            (contract,),
+        ).fetchone()
+        if row is None:
+            return None
+        known = row[-2] in self._signed and row[-2] == _digest(*row[:-2])
+        if not known and not self._holds(row):
+            return None
+        self._signed.add(row[-2])
+        return _entry(row)
 
     def verify(self, heads: tuple[str, ...] = ()) -> int:
         """Check the whole chain and return the number of entries.
@@ -125,24 +154,13 @@ class Ledger:
             Names the first entry that was changed, removed or reordered, or the head
             that is missing.
         """
-        rows = self._home.database.execute("SELECT * FROM ledger ORDER BY seq")
+        rows = self._home.database.execute(_ENTRIES + "ORDER BY seq")
         expected, seen, count = GENESIS, set(), 0
-        for seq, when, kind, text, previous, digest, signature in rows:
+        for row in rows:
             count += 1
-            broken = (
-                seq != count
-                or previous != expected
-                or digest != _digest(seq, when, kind, text, previous)
-                or not signature_holds(
-                    self._keys.signing_public, signature, bytes.fromhex(digest)
-                )
-            )
-            if broken:
-                message = (
-                    f"The ledger does not hold at entry {count}: it was changed, "
-                    "removed or reordered. Keep the file and compare a backup."
-                )
-                raise IntegrityError(message)
+            seq, _, _, _, previous, digest, _ = row
+            if seq != count or previous != expected or not self._holds(row):
+                raise _broken(count)
             expected = digest
             seen.add(digest)
         for head in heads:
@@ -150,6 +168,32 @@ class Ledger:
                 message = f"The ledger's tail was cut off: head {head} is missing."
                 raise IntegrityError(message)
         return count
+
+    def _holds(self, row: _Row) -> bool:
+        """Whether an entry is as this site signed it, at its number."""
+        seq, when, kind, text, previous, digest, signature = row
+        return digest == _digest(seq, when, kind, text, previous) and signature_holds(
+            self._keys.signing_public, signature, bytes.fromhex(digest)
+        )
+
+
+def _entry(row: _Row) -> Entry:
+    seq, when, kind, text, previous, digest, _ = row
+    try:
+        body = json.loads(text)
+    except (ValueError, TypeError) as error:
+        raise _broken(seq) from error
+    if not isinstance(body, dict):
+        raise _broken(seq)
+    return Entry(seq, when, kind, body, previous, digest)
+
+
+def _broken(entry: int) -> IntegrityError:
+    message = (
+        f"The ledger does not hold at entry {entry}: it was changed, removed or "
+        "reordered. Keep the file and compare a backup."
+    )
+    return IntegrityError(message)
 
 
 def _digest(seq: int, when: float, kind: str, text: str, previous: str) -> str:

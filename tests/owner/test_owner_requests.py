@@ -169,6 +169,22 @@ def test_the_table_shows_what_waits(registered: SiteOwner, proposed: list):
     assert '<span class="badge good">approved</span>' in requests._repr_html_()
 
 
+def test_a_contract_that_was_edited_is_pointed_out(
+    registered: SiteOwner, server: SiteServer, proposed: list
+):
+    edited = proposed[1].hash()
+    registered.requests[edited].approve()
+    registered._home.database.execute(
+        "UPDATE contracts SET body = x'00' WHERE hash = ?", (edited,)
+    )
+    requests = registered.requests
+    assert [r.hash for r in requests] == [proposed[2].hash(), proposed[0].hash()]
+    assert requests.unreadable == (edited,)
+    for shown in (repr(requests), requests._repr_html_()):
+        assert f"Contract {edited[:12]} is not in force: its stored bytes were" in shown
+    assert status_at(server, edited) == "unknown"
+
+
 def test_an_empty_table(owner: SiteOwner):
     assert repr(owner.requests) == "0 contracts, 0 waiting for a decision"
     assert "waiting for a decision" in owner.requests._repr_html_()

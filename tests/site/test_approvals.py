@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fednb.errors import HomeError, InputError, UnknownNameError
-from fednb.records.base import canonical
+from fednb.errors import HomeError, InputError, IntegrityError, UnknownNameError
+from fednb.records.base import canonical, sha256_hex
 from fednb.records.contracts import Contract, Participant, Privacy, Resources
 from fednb.records.outputs import Decision
 from fednb.records.tasks import DescribePlan
@@ -262,48 +262,152 @@ def test_an_expired_contract_cannot_be_approved(approvals: Approvals):
     assert cause_of(approvals.check(digest)) == ("contract.expired", "expired")
 
 
-def test_writing_a_status_into_the_database_approves_nothing(
-    home: Home, approvals: Approvals, filed: str
+def test_two_who_decide_at_the_same_moment_take_turns(
+    home: Home,
+    approvals: Approvals,
+    ledger: Ledger,
+    filed: str,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    home.database.execute("UPDATE contracts SET status = 'approved', decided = 1")
-    assert approvals.find(filed).status == "pending"
-    answer = approvals.check(filed)
-    assert cause_of(answer) == ("contract.pending", "not-approved")
+    """The other's denial lands after this one was called, before it could write."""
+    beside = Home(home.path)
+    keys = SiteKeys(beside.folder("keys"))
+    other = Approvals(beside, keys, Ledger(beside, keys))
+    begin = beside.transaction
+
+    def late():
+        approvals.decide(filed, "denied", "no")
+        return begin()
+
+    monkeypatch.setattr(beside, "transaction", late)
+    with pytest.raises(InputError, match="is denied; it cannot be approved"):
+        other.decide(filed, "approved")
+    assert cause_of(approvals.check(filed)) == ("contract.denied", "denied")
+    assert ledger.verify() == 2
+    beside.close()
 
 
-@pytest.mark.parametrize("status", ["denied", "revoked"])
-def test_another_decision_of_the_owner_does_not_sign_an_approval(
-    home: Home, approvals: Approvals, filed: str, status: str
+def entry_of(home: Home, seq: int):
+    return home.database.execute(
+        "SELECT time, kind, body, previous, hash, signature FROM ledger WHERE seq = ?",
+        (seq,),
+    ).fetchone()
+
+
+@pytest.mark.parametrize("stop", ["revoked", "denied"])
+@pytest.mark.parametrize("replayed", ["behind", "over"])
+def test_an_old_approval_does_not_undo_a_stop(
+    home: Home, approvals: Approvals, ledger: Ledger, stop: str, replayed: str
 ):
-    if status == "revoked":
-        approvals.decide(filed, "approved")
-    approvals.decide(filed, status, "no")
-    home.database.execute("UPDATE contracts SET status = 'approved'")
-    assert isinstance(approvals.check(filed), Decision)
-
-
-def test_the_signature_of_another_contract_does_not_approve(
-    home: Home, approvals: Approvals, filed: str
-):
-    other = file(approvals, contract_of(nonce="1"))
-    approvals.decide(filed, "approved")
+    """Everything that a row ever held may be written back: only the newest counts."""
+    contract = contract_of()
+    digest = file(approvals, contract)
+    row = home.database.execute("SELECT * FROM contracts").fetchone()
+    if stop == "revoked":
+        approvals.decide(digest, "approved")
+        seq = 2
+    else:
+        seq = 1
+    approval = entry_of(home, seq)
+    approvals.decide(digest, stop, "stop")
+    last = ledger.verify()
+    marks = ", ".join("?" * len(row))
+    home.database.execute(f"REPLACE INTO contracts VALUES ({marks})", row)  # noqa: S608
+    assert cause_of(approvals.check(digest)) == (f"contract.{stop}", stop)
+    if replayed == "over":
+        home.database.execute("DELETE FROM ledger WHERE seq = ?", (last,))
+        last -= 1
     home.database.execute(
-        "UPDATE contracts SET status = 'approved', owner_signature = "
-        "(SELECT owner_signature FROM contracts WHERE hash = ?) WHERE hash = ?",
-        (filed, other),
+        "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)", (last + 1, *approval)
     )
-    answer = approvals.check(other)
-    assert cause_of(answer) == ("contract.pending", "not-approved")
+    assert isinstance(approvals.check(digest), Decision)
+    with pytest.raises(IntegrityError):
+        ledger.verify()
 
 
-def test_another_body_under_an_approved_hash_is_found(
+def test_an_approval_by_another_key_is_none(
+    home: Home, approvals: Approvals, filed: str, tmp_path: Path
+):
+    folder = tmp_path / "forged"
+    folder.mkdir()
+    forger = Ledger(home, SiteKeys(folder))
+    forger.record("decision", {"contract": filed, "status": "approved", "note": ""})
+    assert cause_of(approvals.check(filed)) == ("contract.pending", "not-approved")
+
+
+def test_a_denial_made_an_approval_is_none(
     home: Home, approvals: Approvals, filed: str
 ):
+    approvals.decide(filed, "denied", "no")
+    home.database.execute(
+        "UPDATE ledger SET body = replace(body, 'denied', 'approved')"
+    )
+    assert cause_of(approvals.check(filed)) == ("contract.pending", "not-approved")
+
+
+def test_a_note_cannot_be_put_into_the_owners_mouth(
+    home: Home, approvals: Approvals, filed: str
+):
+    approvals.decide(filed, "denied", "no")
+    home.database.execute("UPDATE ledger SET body = replace(body, '\"no\"', '\"x\"')")
+    assert approvals.find(filed).note == ""
+
+
+LOOSENED = canonical(contract_of(purpose="something else"))
+LEFT_OUT = canonical(contract_of()).replace(b',"standing":false', b"")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\x00", b"{}", LOOSENED, LEFT_OUT, "text", 5], ids=range(7)
+)
+def test_other_bytes_under_an_approved_hash_are_not_in_force(
+    home: Home, approvals: Approvals, ledger: Ledger, filed: str, body: object
+):
     approvals.decide(filed, "approved")
-    loosened = canonical(contract_of(nonce="0", purpose="something else"))
-    home.database.execute("UPDATE contracts SET body = ?", (loosened,))
-    with pytest.raises(InputError, match="does not match its hash"):
-        approvals.check(filed)
+    other = file(approvals, contract_of(nonce="1"))
+    home.database.execute("UPDATE contracts SET body = ? WHERE hash = ?", (body, filed))
+    for reader in (approvals, Approvals(home, SiteKeys(home.folder("keys")), ledger)):
+        assert cause_of(reader.check(filed)) == ("contract.stored", "edited")
+        assert reader.find(filed) is None
+        assert [f.hash for f in reader.all()] == [other]
+        assert reader.unreadable() == (filed,)
+        with pytest.raises(InputError) as caught:
+            reader.decide(filed, "revoked")
+        assert str(caught.value) == (
+            f"Contract {filed[:12]} cannot be read: its stored bytes are not its own. "
+            "Have it proposed again."
+        )
+
+
+@pytest.mark.parametrize("body", [b"\x00", b"{}", LEFT_OUT], ids=range(3))
+def test_bytes_under_a_hash_made_for_them_are_no_contract(
+    home: Home, approvals: Approvals, filed: str, body: bytes
+):
+    forged = sha256_hex(body)
+    home.database.execute("UPDATE contracts SET body = ?, hash = ?", (body, forged))
+    assert approvals.unreadable() == (forged,)
+    assert cause_of(approvals.check(forged)) == ("contract.stored", "edited")
+    assert cause_of(approvals.check(filed)) == ("contract.known", "unknown-contract")
+
+
+def test_a_time_that_is_none_hides_no_contract(
+    home: Home, approvals: Approvals, filed: str
+):
+    home.database.execute("UPDATE contracts SET received = 'noon'")
+    assert [(f.hash, f.received) for f in approvals.all()] == [(filed, 0.0)]
+
+
+def test_proposing_again_repairs_the_stored_bytes(
+    home: Home, approvals: Approvals, ledger: Ledger
+):
+    contract = contract_of()
+    digest = file(approvals, contract)
+    approvals.decide(digest, "approved")
+    home.database.execute("UPDATE contracts SET body = x'00'")
+    assert file(approvals, contract) == digest
+    assert approvals.unreadable() == ()
+    assert approvals.check(digest).contract == contract
+    assert ledger.verify() == 2
 
 
 def test_every_decision_is_in_the_ledger(

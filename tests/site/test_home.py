@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,9 +39,39 @@ def test_a_home_of_a_newer_schema_is_refused(home: Home):
     with pytest.raises(HomeError) as caught:
         Home(home.path)
     assert str(caught.value) == (
-        f"{home.path} has schema 99, made by a newer fednb; this one knows schema 1. "
+        f"{home.path} has schema 99, made by a newer fednb; this one knows schema 2. "
         "Update fednb to open it."
     )
+
+
+OF_SCHEMA_1 = """
+    CREATE TABLE contracts (
+        hash TEXT PRIMARY KEY, body BLOB NOT NULL, signature BLOB NOT NULL,
+        received REAL NOT NULL, status TEXT NOT NULL, decided REAL, note TEXT,
+        owner_signature BLOB);
+    CREATE TABLE ledger (
+        seq INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL,
+        body TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL,
+        signature BLOB NOT NULL);
+    INSERT INTO contracts VALUES ('a', x'01', x'02', 3.0, 'approved', 4.0, 'n', x'05');
+    INSERT INTO ledger VALUES
+        (1, 3.0, 'decision', '{"contract":"a","status":"pending"}', '', 'h', x'00'),
+        (2, 3.5, 'refusal', '{"contract":"a"}', 'h', 'i', x'00'),
+        (3, 4.0, 'decision', 'not JSON', 'i', 'j', x'00');
+"""
+
+
+def test_a_home_of_an_older_schema_keeps_contracts_and_ledger(tmp_path: Path):
+    with sqlite3.connect(tmp_path / "site.sqlite") as database:
+        database.executescript(OF_SCHEMA_1 + "PRAGMA user_version = 1;")
+    database.close()
+    home = Home(tmp_path)
+    assert home.database.execute("SELECT * FROM contracts").fetchall() == [
+        ("a", b"\x01", b"\x02", 3.0)
+    ]
+    about = home.database.execute("SELECT seq, contract FROM ledger").fetchall()
+    assert about == [(1, "a"), (2, "a"), (3, None)]
+    home.close()
 
 
 def test_no_home_is_no_home(tmp_path: Path):

@@ -74,8 +74,12 @@ def test_the_chain_can_be_recomputed_by_hand(ledger: Ledger, keys: SiteKeys):
         "kind = 'release'",
         "time = time + 1",
         "signature = zeroblob(64)",
+        "signature = 'text'",
+        "signature = 5",
         "hash = substr(hash, 2) || '0'",
+        "hash = x'00'",
         "previous = hash",
+        "time = 'noon'",
     ],
 )
 def test_a_changed_entry_is_named(home: Home, ledger: Ledger, change: str):
@@ -91,6 +95,49 @@ def test_one_flipped_bit_of_a_body_is_found(home: Home, ledger: Ledger):
     home.database.execute("UPDATE ledger SET body = ? WHERE seq = 3", (flipped,))
     with pytest.raises(IntegrityError, match=broken_at(3)):
         ledger.verify()
+
+
+@pytest.mark.parametrize("body", ["'{'", "'[1]'", "5", "CAST(x'7bff7d' AS TEXT)"])
+def test_an_entry_that_cannot_be_read_is_named(home: Home, ledger: Ledger, body: str):
+    home.database.execute(f"UPDATE ledger SET body = {body} WHERE seq = 4")  # noqa: S608
+    with pytest.raises(IntegrityError, match=broken_at(4)):
+        ledger.entries()
+
+
+def test_the_newest_decision_on_a_contract_is_found(home: Home, ledger: Ledger):
+    assert ledger.decision("a") is None
+    ledger.record("decision", {"contract": "a", "status": "approved"})
+    ledger.record("decision", {"contract": "b", "status": "denied"})
+    ledger.record("decision", {"contract": "a", "status": "revoked"})
+    ledger.record("refusal", {"contract": "a", "status": "approved"})
+    found = ledger.decision("a")
+    assert (found.seq, found.body["status"]) == (TEN + 3, "revoked")
+    assert found == ledger.entries()[TEN + 2]
+    assert ledger.decision("b").body["status"] == "denied"
+
+
+def test_the_newest_decision_is_looked_up_in_an_index(home: Home, ledger: Ledger):
+    statements: list[str] = []
+    home.database.set_trace_callback(statements.append)
+    ledger.decision("a")
+    home.database.set_trace_callback(None)
+    (plan,) = home.database.execute("EXPLAIN QUERY PLAN " + statements[0]).fetchall()
+    assert plan[-1] == "SEARCH ledger USING INDEX decisions (contract=?)"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "body = replace(body, 'denied', 'approved')",
+        "signature = zeroblob(64)",
+        "time = 0",
+        "seq = 99",
+    ],
+)
+def test_a_decision_that_was_changed_is_none(home: Home, ledger: Ledger, change: str):
+    ledger.record("decision", {"contract": "a", "status": "denied"})
+    home.database.execute(f"UPDATE ledger SET {change} WHERE seq = 11")  # noqa: S608
+    assert ledger.decision("a") is None
 
 
 def test_an_entry_rewritten_by_another_key_is_found(
