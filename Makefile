@@ -5,31 +5,35 @@ BIN    := $(VENV)/bin
 OUT    ?= demo-report
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-long lab bench lint clean
-
-$(STAMP): pyproject.toml
-	@$(PYTHON) scripts/bootstrap.py $(VENV)
-	@touch $@
+.PHONY: demo test test-long lab lint unit notebooks clean
 
 demo: $(STAMP)  ## the main job on three synthetic hospitals
 	$(BIN)/fednb demo --out $(OUT)
 
-test: $(STAMP) lint  ## lint, types, contracts, tests, notebooks
-	$(BIN)/python -m pytest -q -m "not long"
-	$(BIN)/python -m pytest -q --nbmake notebooks -o addopts= -p no:cacheprovider
+test: lint unit notebooks  ## lint, types, import contracts, tests, notebooks
+
+test-long: $(STAMP)  ## what takes longer: a fresh wheel, science
+	$(BIN)/python -m pytest -m long
+	$(BIN)/fednb bench science
+
+lab: $(STAMP)  ## JupyterLab on the first notebook
+	$(BIN)/jupyter lab notebooks/01_first_federation.ipynb
 
 lint: $(STAMP)
 	$(BIN)/ruff check fednb tests scripts
 	$(BIN)/ruff format --check fednb tests scripts
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
-test-long: $(STAMP)  ## what takes longer: fresh wheel, science
-	$(BIN)/python -m pytest -q -m long
-	$(BIN)/fednb bench science
+unit: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not long"
 
-lab: $(STAMP)  ## JupyterLab on the first notebook
-	$(BIN)/jupyter lab notebooks/01_first_federation.ipynb
+notebooks: $(STAMP)
+	FEDNB_HOME=$$(mktemp -d) $(BIN)/python -m pytest -q --nbmake --nbmake-timeout=600 -W default notebooks
+
+$(STAMP): pyproject.toml scripts/bootstrap.py
+	$(PYTHON) scripts/bootstrap.py $(VENV)
+	touch $@
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist

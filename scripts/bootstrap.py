@@ -46,7 +46,9 @@ def main() -> int:
         venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
     install_torch(python)
-    return run(python, "-m", "pip", "install", "--quiet", "--editable", ".[dev,dicom]")
+    return run(
+        python, "-m", "pip", "install", "--quiet", "--editable", ".[dev,dicom,flare]"
+    )
 
 
 if __name__ == "__main__":
