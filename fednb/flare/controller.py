@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from fednb.coordinator.store import StoredRun
     from fednb.records.service import Prepare
 
+WORD: Final = "interrupted.json"
+"""File in the coordinator's home: runs that ended with their session."""
+
 READY_SECONDS: Final = 30.0
 """How long a new session waits for its sites before it goes on without some."""
 
 _POLL_SECONDS: Final = 0.2
 _PING_SECONDS: Final = 5.0
-_WORD: Final = "interrupted.json"
 _log = logging.getLogger(__name__)
 
 
@@ -168,18 +170,20 @@ class Session:
             self.ended.wait(_POLL_SECONDS if waiting else 0)
         left = self._left_word()
         for run in self._store.runs():
-            if _was_lost(run) or run.run in left:
+            if was_lost(run) or run.run in left:
                 self._go_on(run)
-        (self._store.path / _WORD).unlink(missing_ok=True)
+        (self._store.path / WORD).unlink(missing_ok=True)
         self._ready.set()
 
     def _leave_word(self) -> None:
         """Note which runs end with this session: a scientist paused none of them."""
-        going = [run.run for run in self._store.runs() if _was_lost(run)]
-        self._store.write_file(".", _WORD, msgspec.json.encode(going))
+        going = [run.run for run in self._store.runs() if was_lost(run)]
+        if not going:
+            return
+        self._store.write_file(".", WORD, msgspec.json.encode(going))
 
     def _left_word(self) -> tuple[str, ...]:
-        path = self._store.path / _WORD
+        path = self._store.path / WORD
         try:
             return msgspec.json.decode(path.read_bytes(), type=tuple[str, ...])
         except (OSError, msgspec.DecodeError):
@@ -211,7 +215,7 @@ class Session:
         )
 
 
-def _was_lost(run: StoredRun) -> bool:
+def was_lost(run: StoredRun) -> bool:
     """Whether a run stands still because its session ended, not by anybody's will."""
     if run.status in {"created", "running", "stopping"}:
         return True

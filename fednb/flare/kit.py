@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 CONFIG_FILE: Final = "fednb.json"
-KINDS: Final = {"server": "server.crt", "site": "client.crt", "user": "client.crt"}
+Kind = Literal["server", "site", "user", "keeper"]
 
 
 class KitConfig(Record, frozen=True):
@@ -36,7 +36,7 @@ class KitConfig(Record, frozen=True):
     project
         Name of the federation.
     kind
-        ``"server"``, ``"site"`` or ``"user"``.
+        ``"server"``, ``"site"``, ``"user"`` or ``"keeper"``.
     party
         Name of the party in its certificate.
     host, port
@@ -50,7 +50,7 @@ class KitConfig(Record, frozen=True):
     """
 
     project: str
-    kind: Literal["server", "site", "user"]
+    kind: Kind
     party: str
     host: str
     port: int
@@ -100,7 +100,8 @@ class Kit:
         InputError
             It is missing, unreadable, expired or not valid yet.
         """
-        path = self.startup / KINDS[self.config.kind]
+        name = "server.crt" if self.config.kind == "server" else "client.crt"
+        path = self.startup / name
         try:
             certificate = x509.load_pem_x509_certificate(path.read_bytes())
         except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Server and sites as processes on this machine, from their kits.
+"""Server, sites and keeper as processes on this machine, from their kits.
 
 Process ids are kept in each kit, with the time at which the process began, so that
 nothing else is ever stopped. Where a person starts a site, it is by the kit's own
@@ -41,6 +41,8 @@ START_SECONDS: Final = 40.0
 STOP_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.05
 _ATTEMPTS: Final = 3
+_ORDER: Final = ("server", "site", "keeper")
+_KEEPER: Final = "fednb.flare.keeper"
 _FLARE_MODULES: Final = "nvflare.private.fed.app."
 
 
@@ -60,7 +62,7 @@ class PartyStatus:
     party
         Name of the kit's folder.
     kind
-        ``"server"`` or ``"site"``.
+        ``"server"``, ``"site"`` or ``"keeper"``.
     pid
         Of its process; 0 where none runs.
     """
@@ -76,7 +78,7 @@ def start(kit: str | Path) -> int:
     Parameters
     ----------
     kit
-        Of a server or of a site.
+        Of a server, of a site, or of a keeper, which lies beside the server's.
 
     Raises
     ------
@@ -94,6 +96,8 @@ def start(kit: str | Path) -> int:
     if running:
         message = f"{config.party} runs already, as process {running}."
         raise InputError(message)
+    # what a killed process left behind still holds its home
+    stop(opened.path)
     if config.kind == "server":
         check_port(config.host, config.port)
         place_job_store(opened.path)
@@ -183,7 +187,7 @@ def free_port() -> int:
 
 
 def up(home: str | Path, project: ProjectSpec) -> dict[str, Path]:
-    """Provision where needed, then start the server and all sites on this machine.
+    """Provision where needed, then start server, sites and keeper on this machine.
 
     Parameters
     ----------
@@ -209,8 +213,11 @@ def up(home: str | Path, project: ProjectSpec) -> dict[str, Path]:
         check_port(project.host, project.port)
         provision(project, folder)
     kits = {kit.name: kit for kit in sorted(folder.iterdir()) if _is_kit(kit)}
-    parties = [n for n, kit in kits.items() if Kit(kit).config.kind != "user"]
-    parties.sort(key=lambda name: name != COORDINATOR)
+    kinds = {name: Kit(kit).config.kind for name, kit in kits.items()}
+    parties = sorted(
+        (name for name, kind in kinds.items() if kind in _ORDER),
+        key=lambda name: _ORDER.index(kinds[name]),
+    )
     started: list[Path] = []
     done = False
     try:
@@ -227,13 +234,13 @@ def up(home: str | Path, project: ProjectSpec) -> dict[str, Path]:
 
 
 def down(home: str | Path) -> None:
-    """Stop the server and all sites of `up`."""
+    """Stop the server, all sites and the keeper of `up`."""
     folder = Path(home).expanduser().absolute() / KITS
     stop(*(kit for kit in sorted(folder.glob("*")) if _is_kit(kit)))
 
 
 def status(home: str | Path) -> tuple[PartyStatus, ...]:
-    """Return how the server and each site stand.
+    """Return how the server, each site and the keeper stand.
 
     Raises
     ------
@@ -256,7 +263,7 @@ _started: dict[Path, subprocess.Popen[bytes]] = {}
 
 
 def _spawn(kit: Kit) -> subprocess.Popen[bytes]:
-    """Start a kit's script in a process group of its own, with this Python."""
+    """Start a kit's script, or the keeper, apart from this process's terminal."""
     binaries = str(Path(sys.executable).parent)
     environment = {
         **os.environ,
@@ -264,10 +271,13 @@ def _spawn(kit: Kit) -> subprocess.Popen[bytes]:
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
     }
     environment.pop("NVFL_WORKSPACE", None)
-    script = kit.startup / "sub_start.sh"
+    command = [str(kit.startup / "sub_start.sh"), "--once"]
+    if kit.config.kind == "keeper":
+        server = kit.path.parent / COORDINATOR
+        command = [sys.executable, "-m", _KEEPER, str(server), str(kit.path)]
     with (kit.path / "process.log").open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603  (a script of the kit)
-            [str(script), "--once"],
+        process = subprocess.Popen(  # noqa: S603  (the kit's, or our own)
+            command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -321,4 +331,7 @@ def _processes(kits: Sequence[Path]) -> list[psutil.Process]:
 def _serves(command: Sequence[str], kits: set[str]) -> bool:
     pairs = itertools.pairwise(command)
     of_kit = any(option == "-m" and value in kits for option, value in pairs)
-    return of_kit and any(part.startswith(_FLARE_MODULES) for part in command)
+    flare = of_kit and any(part.startswith(_FLARE_MODULES) for part in command)
+    keeper = _KEEPER in command and command[-1] in kits
+    scripts = {f"{kit}/startup/sub_start.sh" for kit in kits}
+    return flare or keeper or not scripts.isdisjoint(command)

@@ -18,7 +18,7 @@ from nvflare.lighter.provision import prepare_project
 from nvflare.lighter.provisioner import Provisioner
 
 from fednb.errors import HomeError, InputError
-from fednb.flare.kit import CONFIG_FILE, KitConfig
+from fednb.flare.kit import CONFIG_FILE, Kind, KitConfig
 from fednb.records.base import Record
 
 if TYPE_CHECKING:
@@ -291,7 +291,7 @@ def _flare_project(spec: ProjectSpec) -> dict[str, Any]:
 def _finish(spec: ProjectSpec, party: str, kit: Path) -> None:
     """Add to a kit what fednb needs, and close what it does not."""
     homes = {site.name: site.home for site in spec.sites}
-    kind: Literal["server", "site", "user"] = "user"
+    kind: Kind = "keeper" if party == spec.keeper else "user"
     home = ""
     if party == COORDINATOR:
         kind, home = "server", spec.home
@@ -307,7 +307,7 @@ def _finish(spec: ProjectSpec, party: str, kit: Path) -> None:
     )
     for key in (kit / "startup").glob("*.key"):
         key.chmod(0o600)
-    if kind == "user":
+    if kind in {"user", "keeper"}:
         return
     _write_json(local / "authorization.json", AUTHORIZATION)
     resources = json.loads((local / "resources.json.default").read_bytes())

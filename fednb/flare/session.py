@@ -16,6 +16,8 @@ from fednb.flare.admin import LOST, Admin
 from fednb.flare.envelope import Command, ask
 from fednb.flare.identity import endorse, vouch
 from fednb.flare.kit import Kit
+from fednb.records.service import Control
+from fednb.wire.codec import decode_service_ask
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +76,8 @@ class FlarePort:
         A session that was lost is opened again, and the message sent once more: the
         service answers a repeated message as the first.
         """
+        if isinstance(decode_service_ask(message), Control):
+            self._catch_up()
         job = self._job
         frame = vouch(message, self._endorsement)
         try:
@@ -95,6 +99,14 @@ class FlarePort:
         with self._lock:
             self._admin.abort(self._job)
             self._admin.log_out()
+
+    def _catch_up(self) -> None:
+        """Before a run is resumed: reach the sites that have come back."""
+        with self._lock:
+            deadline = time.monotonic() + SESSION_SECONDS
+            with contextlib.suppress(*LOST):
+                if self._outgrown(self._job, deadline):
+                    self._open(self._job)
 
     def _open(self, lost: str) -> None:
         """Attach to the session that there is, or open one.
