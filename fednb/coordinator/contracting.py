@@ -16,7 +16,6 @@ from fednb.models import registry as models
 from fednb.privacy.egress import outputs_of
 from fednb.privacy.profiles import PROFILES, at_least_as_strict
 from fednb.privacy.secure_sum import MINIMUM_SITES
-from fednb.records.base import canonical
 from fednb.records.contracts import Contract, Participant, Privacy, Resources
 from fednb.records.service import Prepare, Prepared
 from fednb.records.studies import STUDY, StudyPlan
@@ -148,7 +147,7 @@ def draft(
         calls=terms.resources.calls,
         vectors_of=_vectors,
     )
-    contract = Contract(
+    return Contract(
         version=1,
         nonce=secrets.token_hex(16),
         requester=scientist.name,
@@ -168,8 +167,6 @@ def draft(
         parameters=parameters,
         standing=all(isinstance(p, DescribePlan | StatisticsPlan) for p in steps),
     )
-    # as a site will read it: a whole number given for a fraction becomes one
-    return msgspec.json.decode(canonical(contract), type=Contract)
 
 
 def settle_steps(plan: Plan, cards: Mapping[str, DatasetCard]) -> tuple[AnyPlan, ...]:

@@ -6,6 +6,8 @@ import hashlib
 
 import msgspec
 
+from fednb.errors import InputError
+
 
 class Record(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """A frozen record; its tag is its class name, and unknown fields are refused."""
@@ -15,13 +17,22 @@ def canonical(record: Record) -> bytes:
     """Return the canonical bytes of a record: JSON, keys sorted, no white space.
 
     The same record gives the same bytes on every machine, so their SHA-256 names it.
+    Equal records give equal bytes: 18 in a field of fractions is written as 18.0, as
+    whoever reads the bytes would write it.
 
     Raises
     ------
-    ValueError
-        The record holds a NaN or an infinity, which JSON cannot carry.
+    InputError
+        A field holds what it is not declared to hold, or a NaN or an infinity, which
+        JSON cannot carry.
     """
-    return msgspec.json.encode(record, order="deterministic")
+    written = msgspec.json.encode(record, order="deterministic")
+    try:
+        read = msgspec.json.decode(written, type=type(record))
+    except msgspec.ValidationError as error:
+        message = f"{type(record).__name__} holds what it cannot: {error}."
+        raise InputError(message) from error
+    return msgspec.json.encode(read, order="deterministic")
 
 
 def sha256_hex(data: bytes | memoryview) -> str:
