@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from counterparty import approved, drafted, place, refused, send
+from counterparty import approved, drafted, place, refused, send, told
 from small_studies import SITES, serve, small
 
 from fednb.phantom.demo import DATASET
 from fednb.privacy.sealing import relay_context, seal
 from fednb.records.arrays import pack, unpack
-from fednb.records.messages import Call, Collect, State
+from fednb.records.messages import Call, Collect, Refusal, State
 from fednb.records.tasks import EvaluationPlan, ModelRef
 
 replace = msgspec.structs.replace
@@ -56,7 +56,9 @@ def test_two_runs_of_a_contract_cannot_begin_at_the_same_time(fed):
     first = Call("first", place(contract, "first-run"), start, wait=0.0)
     assert send(fed, "aspen", first)[1].status == "working"
     second = Call("second", place(contract, "second-run"), start, wait=0.0)
-    reason = refused(fed, "aspen", second, "replayed")
+    refusal = send(fed, "aspen", second)[1]
+    assert (type(refusal), refusal.cause) == (Refusal, "replayed")
+    reason = told(fed, "aspen", refusal)
     assert reason == "The contract was used up by run first-run."
     assert finished(fed, "aspen", first).call == "first"
 
