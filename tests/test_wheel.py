@@ -14,10 +14,8 @@ TABLES = """
 import numpy as np, pandas as pd, fednb
 if __name__ == "__main__":
     rng = np.random.default_rng(0)
-    frames = {
-        n: pd.DataFrame({"age": rng.integers(30, 80, 60), "ill": rng.integers(2, size=60)})
-        for n in ("a", "b", "c")
-    }
+    table = {"age": rng.integers(30, 80, 60), "ill": rng.integers(0, 2, 60)}
+    frames = {name: pd.DataFrame(table) for name in ("a", "b", "c")}
     with fednb.Federation.from_frames(frames, dataset="t", approve="auto") as fed:
         print(fed.statistics("t", ["age"], by="ill"))
 """
