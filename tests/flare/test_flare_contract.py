@@ -30,6 +30,7 @@ from nvflare.app_common.widgets.component_path_authorizer import (
 )
 from nvflare.fuel.flare_api import api_spec
 from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
+from nvflare.fuel.hci.proto import MetaKey
 from nvflare.fuel.sec.authz import AuthzContext, Person
 from nvflare.fuel.utils import fobs
 from nvflare.private.aux_runner import AuxRunner
@@ -233,6 +234,13 @@ def test_a_notebooks_session_has_these_methods():
 )
 def test_errors_of_a_session(name):
     assert issubclass(getattr(api_spec, name), Exception)
+
+
+def test_a_status_names_sites_and_jobs_that_are_there():
+    assert MetaKey.CLIENTS == "clients"
+    assert MetaKey.CLIENT_NAME == "client_name"
+    assert MetaKey.JOBS == "jobs"
+    assert MetaKey.JOB_ID == "job_id"
 
 
 def test_only_listed_classes_are_built(tmp_path):

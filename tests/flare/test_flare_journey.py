@@ -129,6 +129,17 @@ def test_all_sites_are_there(world):
     ]
 
 
+def test_nothing_listens_but_on_this_machine(world):
+    addresses = {
+        connection.laddr.ip
+        for process in processes_of(world.root)
+        for connection in process.net_connections(kind="tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    # gRPC binds the address in its IPv6 form
+    assert {address.removeprefix("::ffff:") for address in addresses} == {"127.0.0.1"}
+
+
 def test_statistics_and_a_fit_are_those_of_the_embedded_mode(world):
     statistics, cox, run = journey(world.fed)
     assert repr(statistics) == repr(world.statistics)
