@@ -50,10 +50,13 @@ class Survey:
         What it consists of.
     warnings
         What its owner should know: missing modalities, undeclared columns.
+    present
+        Exact number of patients with a value, by column; stays at the site.
     """
 
     manifest: Manifest
     warnings: tuple[str, ...]
+    present: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,8 @@ def survey(
         table_sha256=table_hash(table),
         volumes=tuple(volumes),
     )
-    return Survey(manifest, tuple(warnings))
+    present = {c.name: int(frame[c.name].notna().sum()) for c in declared}
+    return Survey(manifest, tuple(warnings), present)
 
 
 def _undeclared(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:

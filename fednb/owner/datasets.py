@@ -10,13 +10,15 @@ import msgspec
 from fednb.display import html, text
 from fednb.display.hooks import Shown
 from fednb.errors import DatasetError, InputError, UnknownNameError
-from fednb.imaging.tables import infer_columns, read_raw
+from fednb.imaging.tables import infer_columns
 from fednb.privacy.profiles import profile_named
 from fednb.records.datasets import Column
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    import pandas as pd
 
     from fednb.display.html import Html
     from fednb.records.datasets import DatasetCard
@@ -218,7 +220,7 @@ def read_columns(path: Path) -> tuple[Column, ...]:
         raise InputError(message) from error
 
 
-def check_inferred(table: Path, profile: str) -> None:
+def check_inferred(frame: pd.DataFrame, profile: str) -> None:
     """Refuse to publish labels that nobody declared and that few patients have.
 
     A card names a column's labels. Where they are read from the table, a free text or
@@ -226,18 +228,17 @@ def check_inferred(table: Path, profile: str) -> None:
 
     Parameters
     ----------
-    table
-        The CSV file.
+    frame
+        The table.
     profile
         The site's disclosure profile: its threshold counts.
 
     Raises
     ------
     DatasetError
-        Names each such column, or says why the table cannot be read.
+        Names each such column.
     """
     threshold = profile_named(profile).threshold
-    frame = read_raw(table)
     problems = []
     for column in infer_columns(frame):
         if column.kind != "category":

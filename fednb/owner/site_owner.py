@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import subprocess
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -20,6 +20,7 @@ from fednb.display import html, text
 from fednb.display.contract import key_fingerprint
 from fednb.display.hooks import Shown
 from fednb.errors import HomeError, InputError
+from fednb.imaging.tables import read_raw
 from fednb.owner.datasets import (
     OwnerDataset,
     OwnerDatasets,
@@ -38,12 +39,13 @@ from fednb.site.ledger import Ledger
 from fednb.site.policy import change_policy, read_policy
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator, Sequence
 
     import pandas as pd
 
     from fednb.display.html import Html
-    from fednb.records.datasets import Column
+    from fednb.records.datasets import Column, DatasetCard
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TABLES: Final = "work/tables"
@@ -232,16 +234,10 @@ class SiteOwner(Shown):
             source = replace(source, table=self._table(name, table))
             profile = read_policy(self._home).profile
             if columns is None:
-                check_inferred(source.table, profile)
-            card, warnings = self._catalog.create(
-                source, profile=profile, gpus=gpu_names()
+                check_inferred(read_raw(source.table), profile)
+            _, warnings = self._catalog.create(
+                source, profile=profile, gpus=gpu_names(), enter=self._enter
             )
-            body = {
-                "dataset": name,
-                "fingerprint": card.fingerprint,
-                "profile": card.profile,
-            }
-            self._ledger.record("dataset", body)
         if columns is None:
             warnings = (_INFERRED, *warnings)
         return dataset_of(self._catalog.get(name), warnings)
@@ -263,27 +259,27 @@ class SiteOwner(Shown):
 
     @contextmanager
     def _registering(self, name: str) -> Iterator[None]:
-        """Register one dataset at a time; take back whatever was not completed."""
+        """Register one dataset at a time; delete its stored table where it fails."""
         handle = _wait_for_lock(self.path / "owner.lock")
         try:
             if name in self._catalog.names():
                 message = f"There is a dataset {name!r} already; choose another name."
                 raise InputError(message)
-            done = False
-            try:
+            with ExitStack() as undo:
+                stored = self.path / _TABLES / f"{name}.csv"
+                undo.callback(stored.unlink, missing_ok=True)
                 yield
-                done = True
-            finally:
-                if not done:
-                    self._withdraw(name)
+                undo.pop_all()
         finally:
             os.close(handle)
 
-    def _withdraw(self, name: str) -> None:
-        with self._home.transaction() as database:
-            database.execute("DELETE FROM datasets WHERE name = ?", (name,))
-        shutil.rmtree(self.path / "mock" / name, ignore_errors=True)
-        (self.path / _TABLES / f"{name}.csv").unlink(missing_ok=True)
+    def _enter(self, database: sqlite3.Connection, card: DatasetCard) -> None:
+        body = {
+            "dataset": card.dataset,
+            "fingerprint": card.fingerprint,
+            "profile": card.profile,
+        }
+        self._ledger.append(database, "dataset", body)
 
     def _table(self, name: str, table: str | Path | pd.DataFrame) -> Path:
         if isinstance(table, str | Path):

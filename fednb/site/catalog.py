@@ -7,17 +7,19 @@ folder can be rebuilt from it at any time.
 
 from __future__ import annotations
 
-import csv
 import shutil
 import time
+from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from fednb.errors import DatasetError, InputError, UnknownNameError
+from fednb.errors import DatasetError, HomeError, InputError, UnknownNameError
 from fednb.imaging.quality import survey
+from fednb.imaging.tables import PATIENT, read_raw
 from fednb.privacy.disclosure import round_count
 from fednb.privacy.profiles import PROFILES
 from fednb.records.base import canonical, sha256_hex
@@ -25,8 +27,14 @@ from fednb.records.datasets import Column, DatasetCard, Manifest
 from fednb.site.mock import mock_images, mock_table
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    from fednb.imaging.quality import Survey
     from fednb.site.home import Home
     from fednb.site.keys import SiteKeys
+
+    Enter = Callable[[sqlite3.Connection, DatasetCard], object]
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,7 @@ class Catalog:
         self._known: dict[str, tuple[bytes, Registered]] = {}
 
     def create(
-        self, source: Source, *, profile: str, gpus: tuple[str, ...]
+        self, source: Source, *, profile: str, gpus: tuple[str, ...], enter: Enter
     ) -> tuple[DatasetCard, tuple[str, ...]]:
         """Check a dataset, store its manifest and mock, and publish its card.
 
@@ -122,6 +130,9 @@ class Catalog:
             Disclosure profile under which the card's counts are rounded.
         gpus
             Names of the GPUs at the site.
+        enter
+            Enters the card in the ledger, inside the transaction that stores the
+            dataset: there is never one without the other.
 
         Returns
         -------
@@ -134,6 +145,8 @@ class Catalog:
             All that is wrong with the folder and the table, and where.
         InputError
             The name is taken or not allowed.
+        HomeError
+            The home could not be written; nothing of the dataset is left in it.
         """
         self._check_name(source.name)
         found = survey(
@@ -144,26 +157,20 @@ class Catalog:
             modalities=source.modalities,
             expected_labels=source.labels,
         )
-        manifest = found.manifest
-        mock = self._make_mock(source, manifest)
-        card = self._card(source, manifest, profile, gpus)
-        signature = self._keys.sign(canonical(card))
-        with self._home.transaction() as database:
-            database.execute(
-                "INSERT INTO datasets VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    source.name,
-                    canonical(manifest),
-                    canonical(card),
-                    signature,
-                    str(source.table.absolute()),
-                    str(source.images.absolute()) if source.images else "",
-                    str(mock),
-                    time.time(),
-                ),
-            )
-        self.rebuild_syft()
-        return card, found.warnings
+        card = self._card(source, found, profile, gpus)
+        mock = self._home.folder("mock") / source.name
+        with ExitStack() as undo:
+            undo.callback(shutil.rmtree, mock, ignore_errors=True)
+            try:
+                _make_mock(mock, source, found.manifest)
+            except OSError as error:
+                message = f"The mock could not be written to {mock} ({error})."
+                raise HomeError(message) from error
+            with self._home.transaction() as database:
+                self._insert(database, source, found.manifest, card)
+                enter(database, card)
+            undo.pop_all()
+        return card, (*found.warnings, *self._derive())
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all datasets, sorted."""
@@ -227,6 +234,18 @@ class Catalog:
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         return tuple((str(p.relative_to(folder)), p.read_bytes()) for p in files)
 
+    def _derive(self) -> tuple[str, ...]:
+        """Write the syft folder; the dataset is stored, whatever becomes of that."""
+        try:
+            self.rebuild_syft()
+        except (OSError, HomeError) as error:
+            warning = (
+                f"The dataset is registered, but its syft folder could not be written "
+                f"({error}). Free space, and call rebuild_catalog()."
+            )
+            return (warning,)
+        return ()
+
     def rebuild_syft(self) -> Path:
         """Write the syft folder anew from the database, and return it."""
         from syft_datasets.config import SyftBoxConfig
@@ -260,42 +279,39 @@ class Catalog:
             message = f"There is a dataset {name!r} already; choose another name."
             raise InputError(message)
 
-    def _make_mock(self, source: Source, manifest: Manifest) -> Path:
-        target = self._home.folder("mock") / source.name
-        shutil.rmtree(target, ignore_errors=True)
-        if source.mock == "auto":
-            target.mkdir(parents=True)
-            (target / "table.csv").write_bytes(mock_table(manifest.columns))
-            if manifest.modalities:
-                mock_images(target / "images", manifest.modalities)
-            return target
-        given = Path(source.mock)
-        if not (given / "table.csv").is_file():
-            raise DatasetError([f"The mock folder {given} has no table.csv."])
-        private = set(manifest.patients)
-        shared = sorted(private & set(_patients(given / "table.csv")))
-        if shared:
-            problem = f"{len(shared)} patients of the mock are in the private half too."
-            raise DatasetError([problem])
-        shutil.copytree(given, target)
-        return target
+    def _insert(
+        self,
+        database: sqlite3.Connection,
+        source: Source,
+        manifest: Manifest,
+        card: DatasetCard,
+    ) -> None:
+        body = canonical(card)
+        database.execute(
+            "INSERT INTO datasets VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                source.name,
+                canonical(manifest),
+                body,
+                self._keys.sign(body),
+                str(source.table.absolute()),
+                str(source.images.absolute()) if source.images else "",
+                str(self._home.path / "mock" / source.name),
+                time.time(),
+            ),
+        )
 
     def _card(
         self,
         source: Source,
-        manifest: Manifest,
+        found: Survey,
         profile: str,
         gpus: tuple[str, ...],
     ) -> DatasetCard:
         rules = PROFILES[profile]
-        counts = {
-            modality: sum(v.modality == modality for v in manifest.volumes)
-            for modality in manifest.modalities
-        }
-        with source.table.open(newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        for column in manifest.columns:
-            counts[column.name] = sum(bool(row[column.name].strip()) for row in rows)
+        manifest = found.manifest
+        imaged = Counter(volume.modality for volume in manifest.volumes)
+        counts = {**imaged, **found.present}
         return DatasetCard(
             site=self._home.get("name"),
             dataset=source.name,
@@ -315,6 +331,20 @@ class Catalog:
         )
 
 
-def _patients(table: Path) -> list[str]:
-    with table.open(newline="") as stream:
-        return [row.get("patient_id", "") for row in csv.DictReader(stream)]
+def _make_mock(target: Path, source: Source, manifest: Manifest) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    if source.mock == "auto":
+        target.mkdir(parents=True)
+        (target / "table.csv").write_bytes(mock_table(manifest.columns))
+        if manifest.modalities:
+            mock_images(target / "images", manifest.modalities)
+        return
+    given = Path(source.mock)
+    if not (given / "table.csv").is_file():
+        raise DatasetError([f"The mock folder {given} has no table.csv."])
+    shown = read_raw(given / "table.csv")[PATIENT].dropna()
+    shared = set(manifest.patients).intersection(shown)
+    if shared:
+        problem = f"{len(shared)} patients of the mock are in the private half too."
+        raise DatasetError([problem])
+    shutil.copytree(given, target)

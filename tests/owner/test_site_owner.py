@@ -281,21 +281,13 @@ def test_a_full_disk_registers_nothing_and_the_ledger_holds(
 def test_a_dataset_without_its_ledger_entry_is_taken_back(
     owner: SiteOwner, table: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    create = owner._catalog.create
+    cap_pages(owner)
+    append = owner._ledger.append
 
-    def then_full(*args: object, **kwargs: object):
-        made = create(*args, **kwargs)
-        cap_pages(owner)
-        return made
+    def long(database: object, kind: str, body: dict):
+        return append(database, kind, {**body, "long": "x" * 100_000})
 
-    monkeypatch.setattr(owner._catalog, "create", then_full)
-    monkeypatch.setattr(
-        owner._ledger,
-        "record",
-        lambda kind, body: type(owner._ledger).record(
-            owner._ledger, kind, {**body, "long": "x" * 100_000}
-        ),
-    )
+    monkeypatch.setattr(owner._ledger, "append", long)
     with pytest.raises(HomeError, match="database or disk is full"):
         owner.create_dataset("glioma", table=table)
     free_pages(owner)

@@ -19,7 +19,10 @@ from fednb.site.home import Home
 from fednb.site.keys import SiteKeys, signature_holds
 
 if TYPE_CHECKING:
+    import sqlite3
     from pathlib import Path
+
+    from fednb.records.datasets import DatasetCard
 
 AGE = Column("age", "number", unit="years", lower=18.0, upper=90.0, step=6.0)
 IDH = Column("idh", "binary")
@@ -80,7 +83,11 @@ def write_volume(path: Path, rng: np.random.Generator):
 
 
 def create(catalog: Catalog, source: Source, profile: str = "standard"):
-    return catalog.create(source, profile=profile, gpus=("H200",))
+    return catalog.create(source, profile=profile, gpus=("H200",), enter=no_ledger)
+
+
+def no_ledger(_database: object, _card: object):
+    """For a catalog on its own."""
 
 
 def every_byte_under(folder: Path):
@@ -113,6 +120,33 @@ def test_counts_leave_rounded_by_the_profile(
     card, _ = create(catalog, source, profile)
     assert card.subjects == subjects
     assert card.counts == {"age": aged, "idh": subjects}
+
+
+@pytest.mark.parametrize("missing", ["", "NA", "NaN", "nan", "N/A", "null"])
+def test_what_is_missing_is_not_counted(catalog: Catalog, source: Source, missing: str):
+    write_table(source.table, [("a", "50", "1"), ("b", missing, "0"), ("c", "52", "")])
+    card, _ = create(catalog, source, "open")
+    assert card.counts == {"age": 2, "idh": 2}
+
+
+def test_a_short_row_lacks_its_last_values(catalog: Catalog, source: Source):
+    source.table.write_text("patient_id,age,idh\na,50,1\nb,51\nc\n")
+    card, _ = create(catalog, source, "open")
+    assert (card.subjects, card.counts) == (3, {"age": 2, "idh": 1})
+
+
+def test_a_byte_order_mark_is_not_a_name(
+    catalog: Catalog, source: Source, tmp_path: Path
+):
+    """Some editors write one; a patient of the mock must be recognised all the same."""
+    given = tmp_path / "mock"
+    given.mkdir()
+    text = "patient_id,age,idh\nsecret-03,50,1\n"
+    (given / "table.csv").write_text(text, encoding="utf-8-sig")
+    with pytest.raises(DatasetError, match="1 patients of the mock are in the private"):
+        create(catalog, replace(source, mock=given))
+    source.table.write_text(text, encoding="utf-8-sig")
+    assert create(catalog, source, "open")[0].counts == {"age": 1, "idh": 1}
 
 
 def test_a_manifest_names_patients_and_contents(catalog: Catalog, source: Source):
@@ -307,6 +341,60 @@ def test_a_full_disk_registers_nothing(home: Home, catalog: Catalog, source: Sou
     with pytest.raises(HomeError, match="database or disk is full"):
         create(catalog, replace(source, summary="x" * 100_000))
     assert catalog.names() == ()
+    assert not (home.path / "mock" / "glioma").exists()
     home.database.execute("PRAGMA max_page_count = 1000000")
     create(catalog, source)
     assert catalog.names() == ("glioma",)
+
+
+def test_a_dataset_is_stored_with_its_entry_or_not_at_all(
+    home: Home, catalog: Catalog, source: Source
+):
+    entered: list[object] = []
+
+    def enter(database: sqlite3.Connection, card: DatasetCard):
+        entered.append(database.execute("SELECT name FROM datasets").fetchall())
+        entered.append(card)
+        if len(entered) == 2:
+            message = "The ledger cannot be written."
+            raise HomeError(message)
+
+    def register():
+        return catalog.create(source, profile="standard", gpus=(), enter=enter)
+
+    with pytest.raises(HomeError, match="The ledger cannot be written"):
+        register()
+    assert catalog.names() == ()
+    assert not (home.path / "mock" / "glioma").exists()
+    card, _ = register()
+    assert entered[::2] == [[("glioma",)]] * 2
+    assert entered[3] == card == catalog.get("glioma").card
+
+
+def test_a_mock_that_fails_half_way_leaves_nothing(
+    home: Home,
+    catalog: Catalog,
+    imaged: Source,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def full(*_args: object):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fednb.site.catalog.mock_images", full)
+    with pytest.raises(HomeError, match="No space left on device"):
+        create(catalog, imaged)
+    assert not (home.path / "mock" / "glioma").exists()
+    assert catalog.names() == ()
+
+
+def test_a_syft_folder_that_cannot_be_written_is_a_warning(
+    home: Home, catalog: Catalog, source: Source
+):
+    (home.path / "work").mkdir()
+    (home.path / "work" / "manifests").write_text("in the way")
+    card, warnings = create(catalog, source)
+    assert len(warnings) == 1
+    assert "is registered, but its syft folder could not be written" in warnings[0]
+    assert catalog.get("glioma").card == card
+    (home.path / "work" / "manifests").unlink()
+    assert catalog.rebuild_syft().is_dir()
