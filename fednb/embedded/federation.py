@@ -18,6 +18,7 @@ from fednb.coordinator.store import Store
 from fednb.errors import InputError
 from fednb.imaging.quality import infer_columns
 from fednb.owner import SiteOwner
+from fednb.owner.datasets import check_inferred
 from fednb.records.studies import StudyPlan
 from fednb.records.tasks import TrainingPlan
 from fednb.site.server import SiteServer, initial_weights
@@ -105,7 +106,8 @@ class Federation(BaseFederation):
             Disclosure profile of the sites.
         columns
             Declarations; None: inferred from all tables together, which is possible
-            only because they are all here.
+            only because they are all here. Labels that fewer patients than the
+            profile's threshold have, in all of them, must be declared.
         folder
             Where the homes are kept; None: a temporary folder, deleted on `close`.
 
@@ -114,18 +116,20 @@ class Federation(BaseFederation):
         InputError
             No tables, or no columns in common.
         DatasetError
-            A table has problems; all are listed.
+            A table has problems, or a label must be declared; all are listed.
         """
         import pandas as pd
 
         if not frames:
             message = "from_frames needs at least one table."
             raise InputError(message)
-        owned = Path(tempfile.mkdtemp(prefix="fednb-")) if folder is None else None
-        root = owned or Path(folder or ".")
         tables = {name: _with_ids(frame, name) for name, frame in frames.items()}
         whole = pd.concat(list(tables.values()), ignore_index=True)
+        if not columns:
+            check_inferred(whole, profile)
         declared = columns or infer_columns(whole)
+        owned = Path(tempfile.mkdtemp(prefix="fednb-")) if folder is None else None
+        root = owned or Path(folder or ".")
         homes = {}
         for name, table in tables.items():
             owner = SiteOwner.init(root / name, name, profile=profile)

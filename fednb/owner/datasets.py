@@ -243,7 +243,8 @@ def check_inferred(frame: pd.DataFrame, profile: str) -> None:
     for column in infer_columns(frame):
         if column.kind != "category":
             continue
-        rare = int((frame[column.name].value_counts() < threshold).sum())
+        labels = frame[column.name].dropna().astype(str)
+        rare = int((labels.value_counts() < threshold).sum())
         if rare:
             problems.append(
                 f"column {column.name}: {rare} of {len(column.levels)} labels have "
