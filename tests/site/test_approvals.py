@@ -302,13 +302,10 @@ def test_an_old_approval_does_not_undo_a_stop(
     """Everything that a row ever held may be written back: only the newest counts."""
     contract = contract_of()
     digest = file(approvals, contract)
-    row = home.database.execute("SELECT * FROM contracts").fetchone()
     if stop == "revoked":
         approvals.decide(digest, "approved")
-        seq = 2
-    else:
-        seq = 1
-    approval = entry_of(home, seq)
+    row = home.database.execute("SELECT * FROM contracts").fetchone()
+    before = entry_of(home, ledger.verify())
     approvals.decide(digest, stop, "stop")
     last = ledger.verify()
     marks = ", ".join("?" * len(row))
@@ -318,7 +315,7 @@ def test_an_old_approval_does_not_undo_a_stop(
         home.database.execute("DELETE FROM ledger WHERE seq = ?", (last,))
         last -= 1
     home.database.execute(
-        "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)", (last + 1, *approval)
+        "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)", (last + 1, *before)
     )
     assert isinstance(approvals.check(digest), Decision)
     with pytest.raises(IntegrityError):
