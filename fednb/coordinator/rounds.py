@@ -51,6 +51,10 @@ class Rounds:
         Asked between rounds and while sites work; False stops the run.
     may_begin
         Blocks while the run is paused; False stops it.
+    attempt
+        Under which rounds are asked; grows each time the run is started or resumed.
+    name
+        The contract's hash.
     """
 
     run: str
@@ -59,6 +63,8 @@ class Rounds:
     pool: Pool
     going_on: Callable[[], bool]
     may_begin: Callable[[], bool]
+    attempt: int
+    name: str
 
     def step(self, step: int) -> None:
         """Run a step to its end, from its newest checkpoint.
@@ -209,10 +215,10 @@ class Rounds:
         relayed: tuple[Output, ...] = (),
         attempt: int | None = None,
     ) -> Collected:
-        """Make one call to all sites, or to some, under a new attempt."""
+        """Make one call to all sites, or to some."""
         if attempt is None:
-            attempt = self.store.next_attempt(self.run, step, round_)
-        place = Place(self.contract.hash(), step, self.run, round_, attempt)
+            attempt = self.attempt
+        place = Place(self.name, step, self.run, round_, attempt)
         calls = {
             site: Call(
                 id=f"{self.run}.{step}.{round_}.{attempt}.{site}",

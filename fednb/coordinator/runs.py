@@ -207,6 +207,8 @@ class Runs:
             self._pool,
             going_on=lambda: not controls.stopping.is_set(),
             may_begin=may_begin,
+            attempt=self._store.next_attempt(run),
+            name=stored.contract,
         )
         for step in range(stored.step, len(contract.steps)):
             going = controls.running.is_set()

@@ -64,9 +64,7 @@ _MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE TABLE artefacts (
         run TEXT NOT NULL, step INTEGER NOT NULL, sha256 TEXT NOT NULL,
         PRIMARY KEY (run, step));
-    CREATE TABLE attempts (
-        run TEXT NOT NULL, step INTEGER NOT NULL, round INTEGER NOT NULL,
-        attempt INTEGER NOT NULL, PRIMARY KEY (run, step, round));
+    CREATE TABLE attempts (run TEXT PRIMARY KEY, attempt INTEGER NOT NULL);
     CREATE TABLE events (
         run TEXT NOT NULL, seq INTEGER NOT NULL, event BLOB NOT NULL,
         PRIMARY KEY (run, seq));
@@ -290,14 +288,17 @@ class Store(Folder):
         data = bytes(row[1]) if row[1] is not None else Path(row[2]).read_bytes()
         return int(row[0]), load_tensors(data)
 
-    def next_attempt(self, run: str, step: int, round_: int) -> int:
-        """Return the attempt of a round, a new one each time it is begun anew."""
+    def next_attempt(self, run: str) -> int:
+        """Return a number that grows each time the run is started or resumed.
+
+        Rounds are asked under it: a round that was cut off is asked anew under another
+        attempt, with fresh masks.
+        """
         with self.transaction() as database:
             row = database.execute(
-                "INSERT INTO attempts VALUES (?, ?, ?, 0) ON CONFLICT "
-                "(run, step, round) DO UPDATE SET attempt = attempt + 1 "
-                "RETURNING attempt",
-                (run, step, round_),
+                "INSERT INTO attempts VALUES (?, 0) ON CONFLICT (run) "
+                "DO UPDATE SET attempt = attempt + 1 RETURNING attempt",
+                (run,),
             ).fetchone()
         return int(row[0])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -12,6 +13,8 @@ from fednb.records.outputs import Decision
 from fednb.records.tasks import DescribePlan, StatisticsPlan, TrainingPlan
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fednb.records.contracts import Contract
     from fednb.site.home import Home
 
@@ -53,8 +56,17 @@ def read_policy(home: Home) -> Policy:
         The file is not a policy; the message says where.
     """
     path = home.path / FILE
-    if not path.exists():
+    try:
+        seen = path.stat()
+    except FileNotFoundError:
         return Policy()
+    return _read(path, (seen.st_ino, seen.st_mtime_ns, seen.st_size))
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, version: tuple[int, int, int]) -> Policy:
+    """Return the policy in a file; each version of it is read once."""
+    del version
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Policy)
     except msgspec.DecodeError as error:

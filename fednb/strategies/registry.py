@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from fednb.errors import InputError, UnknownNameError
+from fednb.records.tasks import StrategySpec
 from fednb.strategies.cyclic import CyclicWeightTransfer
 from fednb.strategies.fedavg import FedAvg
 from fednb.strategies.fednova import FedNova
@@ -15,7 +17,6 @@ from fednb.strategies.fedprox import FedProx
 from fednb.strategies.scaffold import Scaffold
 
 if TYPE_CHECKING:
-    from fednb.records.tasks import StrategySpec
     from fednb.strategies.base import Strategy
 
 _CLASSES: Final[tuple[type[Strategy], ...]] = (
@@ -43,6 +44,13 @@ def resolve(spec: StrategySpec) -> Strategy:
     InputError
         A parameter has the wrong type or lies outside its range.
     """
+    return _resolved(msgspec.json.encode(spec))
+
+
+@lru_cache(maxsize=256)
+def _resolved(packed: bytes) -> Strategy:
+    """Return the strategy of an encoded spec: sites resolve one at every call."""
+    spec = msgspec.json.decode(packed, type=StrategySpec)
     kind = STRATEGIES.get(spec.name)
     if kind is None:
         raise UnknownNameError("strategy", spec.name, STRATEGIES)

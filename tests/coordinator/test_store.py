@@ -50,10 +50,9 @@ def test_the_newest_checkpoint_is_kept_whole(tmp_path, size):
     store.close()
 
 
-def test_each_attempt_of_a_round_has_a_number_of_its_own(store):
-    assert [store.next_attempt("run", 0, 0) for _ in range(3)] == [0, 1, 2]
-    assert store.next_attempt("run", 0, 1) == 0
-    assert store.next_attempt("other", 0, 0) == 0
+def test_each_start_of_a_run_has_an_attempt_of_its_own(store):
+    assert [store.next_attempt("run") for _ in range(3)] == [0, 1, 2]
+    assert store.next_attempt("other") == 0
 
 
 def test_events_are_numbered_from_one_without_gaps(store):
