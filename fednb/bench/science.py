@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from rich.console import Console
 from scipy.stats import t as student
 
 from fednb.bench.report import Report, Target
@@ -103,7 +104,10 @@ def measure(settings: Settings) -> Report:
     """Run the demo's study over the seeds, the permuted control, and the comparison."""
     rows: list[Figure] = []
     if settings.seeds:
-        found = [_one(settings, FIRST_SEED + i) for i in range(settings.seeds)]
+        found: list[_Seed] = []
+        for seed in range(FIRST_SEED, FIRST_SEED + settings.seeds):
+            found.append(_one(settings, seed))
+            _tell(seed, found[-1])
         rows += _figures(found)
         rows += _permuted(settings)
     if settings.paired_seeds:
@@ -124,6 +128,18 @@ def _one(settings: Settings, seed: int) -> _Seed:
         with baselines(root, size) as fed:
             beside = run_baselines(fed, _plan(settings, seed))
         return _Seed(study, beside, oracle(root))
+
+
+def _tell(seed: int, found: _Seed) -> None:
+    """Say what a seed brought as soon as it is there: the whole takes long."""
+    study, central = found.study, found.beside.central
+    line = (
+        f"seed {seed}: image {study.image_auc:.3f} (local {found.beside.local_mean:.3f}"
+        f", central {central.image_auc:.3f}), image + age {study.both_auc:.3f} (age "
+        f"{study.age_auc:.3f}, central {central.both_auc:.3f}), C {study.c_index:.3f} "
+        f"(oracle {found.best.c:.3f})"
+    )
+    Console(stderr=True).print(line, soft_wrap=True)
 
 
 def _study(root: Path, size: DemoSize, settings: Settings) -> StudyResults:
@@ -195,6 +211,7 @@ def _paired(settings: Settings) -> Figure:
             with baselines(Path(name), size) as fed:
                 central = run_central(fed, _plan(settings, seed))
         differences.append(study.both_auc - central.both_auc)
+        Console(stderr=True).print(f"seed {seed}: {differences[-1]:+.4f}")
     low, high = interval(differences)
     each = f"{_each(differences)}; 95 % CI {low:.4f} to {high:.4f}"
     target = Target("paired", max(-0.02 - low, 0.0), 0.0, "short of -.02")
