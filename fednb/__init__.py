@@ -11,11 +11,13 @@
     result = request.wait().start().result(progress=True)
 
 Everything is imported on first use: ``import fednb`` loads no torch and no pandas.
+Under a Jupyter kernel, federations, runs and requests show themselves as live widgets.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -105,3 +107,13 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
+
+
+def _in_kernel() -> bool:
+    """Return whether a Jupyter kernel runs this, which widgets can talk through."""
+    find_shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
+    return getattr(find_shell(), "kernel", None) is not None
+
+
+if _in_kernel():
+    importlib.import_module("fednb.display.hooks").register_front_end("fednb.widgets")

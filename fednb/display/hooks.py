@@ -2,10 +2,12 @@
 
 `Shown` gives an object its static text and HTML. A front end (`fednb.widgets`)
 registers renderers by type; they come first, and the static forms stay the fallback.
+A front end is named before it is loaded: only something that is shown loads it.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +20,18 @@ Renderer = Callable[[Any], dict[str, object] | None]
 """Makes a MIME bundle for an object, or None to leave it to its static form."""
 
 _renderers: dict[type, Renderer] = {}
+_front_ends: list[str] = []
+
+
+def register_front_end(module: str) -> None:
+    """Load a front end when something is shown for the first time.
+
+    Parameters
+    ----------
+    module
+        Name of a module with a function ``install``, which registers renderers.
+    """
+    _front_ends.append(module)
 
 
 def register(kind: type, renderer: Renderer) -> None:
@@ -46,6 +60,8 @@ def render(shown: object) -> dict[str, object] | None:
     shown
         Any object. Its class comes first, then the classes it inherits from.
     """
+    while _front_ends:
+        importlib.import_module(_front_ends.pop()).install()
     for kind in type(shown).__mro__:
         renderer = _renderers.get(kind)
         bundle = renderer(shown) if renderer is not None else None
