@@ -1,1 +1,1 @@
-
+"""What a scientist holds, and the service that drives runs."""

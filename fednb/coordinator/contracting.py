@@ -29,10 +29,10 @@ from fednb.records.tasks import (
     LogisticPlan,
     ModelRef,
     Plan,
-    SplitSpec,
     StatisticsPlan,
     StrategySpec,
     TrainingPlan,
+    columns_of,
 )
 from fednb.storage import secret_file
 from fednb.strategies.registry import resolve
@@ -162,7 +162,7 @@ def draft(
         created=now,
         expires=now + round(terms.days * SECONDS_A_DAY),
         weights=tuple(n / sum(subjects) for n in subjects),
-        columns=common_columns(_columns_used(steps), cards),
+        columns=common_columns([c for p in steps for c in columns_of(p)], cards),
         initial=initial,
         parameters=parameters,
         standing=all(isinstance(p, DescribePlan | StatisticsPlan) for p in steps),
@@ -319,23 +319,6 @@ def _prepare_all(
             initial[str(number)] = made.sha256
             parameters[str(number)] = made.parameters
     return initial, parameters
-
-
-def _columns_used(steps: Sequence[AnyPlan]) -> tuple[str, ...]:
-    used: list[str] = []
-    for plan in steps:
-        split = getattr(plan, "split", None)
-        if isinstance(split, SplitSpec) and split.column:
-            used.append(split.column)
-        if isinstance(plan, StatisticsPlan):
-            used += [*plan.columns, *([plan.by] if plan.by else [])]
-        elif isinstance(plan, TrainingPlan):
-            used += [plan.target, *plan.covariates]
-        elif isinstance(plan, CoxPlan):
-            used += [plan.duration, plan.event, *plan.covariates]
-        elif isinstance(plan, LogisticPlan):
-            used += [plan.target, *plan.covariates]
-    return tuple(used)
 
 
 def _participant(card: DatasetCard) -> Participant:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from fednb.coordinator.store import Store, StoredRun
 
 _PAUSE_POLL_SECONDS = 0.1
+_PASSING = ("storage", "busy")
+"""Causes that a site owner can remove: the run waits to be resumed."""
 
 
 class _Controls:
@@ -227,7 +229,9 @@ class Runs:
         elif self._closing:
             # nothing is wrong with the run: it waits for the next service
             self._set(run, "paused", "paused")
-        elif isinstance(error, SiteDownError):
+        elif isinstance(error, SiteDownError) or (
+            isinstance(error, RefusedError) and error.refusal in _PASSING
+        ):
             self._set(run, "paused", "paused", fault=fault_of(error))
         else:
             self._set(run, "failed", "failed", fault=fault_of(error))

@@ -1,1 +1,1 @@
-
+"""Coordinator and sites in one process."""

@@ -1,1 +1,1 @@
-
+"""Networks by name, and their weights as flat arrays."""

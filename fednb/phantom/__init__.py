@@ -1,1 +1,1 @@
-
+"""Synthetic glioma hospitals with a known truth."""

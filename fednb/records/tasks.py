@@ -329,6 +329,20 @@ AnyPlan = (
 )
 
 
+def columns_of(plan: AnyPlan) -> tuple[str, ...]:
+    """Return the table columns that a plan uses, each once."""
+    used: tuple[str, ...] = ()
+    if isinstance(plan, StatisticsPlan):
+        used = (*plan.columns, plan.by)
+    elif isinstance(plan, TrainingPlan):
+        used = (plan.target, *plan.covariates, plan.split.column)
+    elif isinstance(plan, CoxPlan):
+        used = (plan.duration, plan.event, *plan.covariates, plan.split.column)
+    elif isinstance(plan, LogisticPlan):
+        used = (plan.target, *plan.covariates, plan.split.column)
+    return tuple(dict.fromkeys(name for name in used if name))
+
+
 def _deref(plan: Plan, field: str) -> None:
     """Replace a result in `field` by the reference that it carries."""
     value = getattr(plan, field)

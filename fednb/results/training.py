@@ -35,7 +35,7 @@ class RoundRecord:
     Attributes
     ----------
     round
-        From 1.
+        From 0.
     train_loss, validation_loss, validation_auc
         NaN where the round had none.
     seconds

@@ -1,1 +1,1 @@
-
+"""Everything behind the wall of a hospital."""

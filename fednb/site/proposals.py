@@ -11,12 +11,11 @@ from fednb.models import registry as models
 from fednb.privacy.egress import outputs_of
 from fednb.records.tasks import (
     AnyPlan,
-    CoxPlan,
     DescribePlan,
-    LogisticPlan,
     StatisticsPlan,
     StrategySpec,
     TrainingPlan,
+    columns_of,
 )
 from fednb.site.policy import check_contract
 from fednb.site.verdicts import deny, settle
@@ -109,24 +108,15 @@ def check_plan(plan: AnyPlan, manifest: Manifest) -> None:
     FednbError
         An unknown model, transform, strategy, column or modality.
     """
-    columns = {column.name: column for column in manifest.columns}
+    known = [column.name for column in manifest.columns]
+    missing = [name for name in columns_of(plan) if name not in known]
     if isinstance(plan, TrainingPlan):
         models.validate(plan.network)
         transforms.validate(plan.transforms)
         resolve(plan.strategy)
-        missing = [m for m in plan.modalities if m not in manifest.modalities]
-        missing += [c for c in (plan.target, *plan.covariates) if c not in columns]
-    elif isinstance(plan, StatisticsPlan):
-        missing = [c for c in (*plan.columns, plan.by) if c and c not in columns]
-    elif isinstance(plan, CoxPlan):
-        used = (plan.duration, plan.event, *plan.covariates)
-        missing = [c for c in used if c not in columns]
-    elif isinstance(plan, LogisticPlan):
-        missing = [c for c in (plan.target, *plan.covariates) if c not in columns]
-    else:
-        missing = []
+        missing += [m for m in plan.modalities if m not in manifest.modalities]
     if missing:
-        message = f"The dataset has no {', '.join(missing)}; it has {sorted(columns)}."
+        message = f"The dataset has no {', '.join(missing)}; it has {sorted(known)}."
         raise FednbError(message)
 
 

@@ -1,1 +1,1 @@
-
+"""Survival and logistic models from sums, in numpy."""

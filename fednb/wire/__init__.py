@@ -1,1 +1,1 @@
-
+"""Bytes of messages, and the two seams over which they travel."""

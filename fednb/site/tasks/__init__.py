@@ -1,1 +1,1 @@
-
+"""What a site can be asked to compute."""
