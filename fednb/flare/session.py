@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SESSION_SECONDS: Final = 90.0
 SITES_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.1
+_ATTEMPTS: Final = 3
 
 
 class FlarePort:
@@ -63,7 +64,12 @@ class FlarePort:
         self._admin = Admin(kit)
         self._lock = threading.RLock()
         self._job = ""
-        self._open("")
+        try:
+            self._open("")
+        finally:
+            if not self._job:
+                # a connection that is left open would keep the process alive
+                self._admin.log_out()
 
     @property
     def job(self) -> str:
@@ -121,7 +127,7 @@ class FlarePort:
                 return
             deadline = time.monotonic() + SESSION_SECONDS
             self._log_in(deadline)
-            while time.monotonic() < deadline:
+            for _ in range(_ATTEMPTS):
                 try:
                     job = self._attached(deadline) or self._opened(deadline)
                 except LOST:
@@ -131,8 +137,8 @@ class FlarePort:
                     self._job = job
                     return
         message = (
-            f"No session opened within {SESSION_SECONDS:.0f} s. See log.txt in the "
-            "server's kit."
+            "The server opens no session: each ends as soon as it begins. See log.txt "
+            "in the server's kit."
         )
         raise FednbError(message)
 
