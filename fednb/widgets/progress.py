@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,9 +33,9 @@ class RunMonitor(anywidget.AnyWidget):
     """Shows a run while it goes on; its buttons pause, resume and stop it.
 
     `history` is what a page that is opened or reloaded begins with. A message
-    ``{"events": [...]}`` begins where the synced history ends, so that a view loses
-    nothing, whichever messages came before it was there; events bear the run's own
-    sequence numbers, without gaps.
+    ``{"events": [...], "state": {...}}`` begins where the synced history ends, so that
+    a view loses nothing, whichever messages came before it was there; events bear the
+    run's own sequence numbers, without gaps.
 
     Parameters
     ----------
@@ -61,9 +62,12 @@ class RunMonitor(anywidget.AnyWidget):
     def __init__(self, run: Run) -> None:
         super().__init__(state={"run": run.id, "status": "not asked yet", "sites": []})
         self._run = run
+        self._state = dict(self.state)
         self._events: list[dict[str, Any]] = []
         self._synced_at = 0.0
         self._asked_at = 0.0
+        # the publisher's thread and the kernel's own send; a message is whole
+        self._lock = threading.Lock()
         self._verbs = {"pause": run.pause, "resume": run.resume, "stop": run.stop}
         self.on_msg(self._on_message)
         self.publisher = Publisher(self._publish)
@@ -77,30 +81,37 @@ class RunMonitor(anywidget.AnyWidget):
 
     def _publish(self) -> float | None:
         # known before the events are asked: nothing follows the last of them
-        final = self.state["status"] in FINAL
+        final = self._state["status"] in FINAL
         try:
             fresh = self._run.events(len(self._events))
             if fresh or time.monotonic() - self._asked_at >= _STATE_SECONDS:
-                self._show_state()
+                self._ask_state()
         except FednbError as error:
-            self.notice = visible(error, _MAX_TEXT)
+            self._tell(visible(error, _MAX_TEXT))
             return _RETRY_SECONDS
         self._events += map(_event, fresh)
         ended = final and not fresh
-        due = ended or time.monotonic() - self._synced_at >= SYNC_SECONDS
-        if due and len(self.history) < len(self._events):
-            self.history = list(self._events)
-            self._synced_at = time.monotonic()
-        elif fresh:
-            self.send({"events": self._events[len(self.history) :]})
+        if fresh and time.monotonic() - self._synced_at < SYNC_SECONDS:
+            delta = self._events[len(self.history) :]
+            self.send({"events": delta, "state": self._state})
+        else:
+            self._sync()
         if ended:
             return None
         return 0.0 if fresh else _IDLE_SECONDS
 
-    def _show_state(self) -> None:
+    def _ask_state(self) -> None:
         line = self._run.line
         self._asked_at = time.monotonic()
-        self.state = _state(line, len(self._run.contract.steps))
+        self._state = _state(line, len(self._run.contract.steps))
+
+    def _sync(self) -> None:
+        """Bring the synced traits up to date, in one message."""
+        with self._lock, self.hold_sync():
+            self.state = self._state
+            if len(self.history) < len(self._events):
+                self.history = list(self._events)
+                self._synced_at = time.monotonic()
 
     def _on_message(self, _: object, content: object, _buffers: object) -> None:
         verb = self._verbs.get(ask(content).get("verb", ""))
@@ -108,11 +119,15 @@ class RunMonitor(anywidget.AnyWidget):
             return
         try:
             verb()
-            self.notice = ""
+            self._tell("")
         except FednbError as error:
-            self.notice = visible(error, _MAX_TEXT)
+            self._tell(visible(error, _MAX_TEXT))
         self._asked_at = 0.0
         self.publisher.start()
+
+    def _tell(self, notice: str) -> None:
+        with self._lock:
+            self.notice = notice
 
 
 def _state(line: RunLine, steps: int) -> dict[str, Any]:

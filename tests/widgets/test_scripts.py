@@ -120,10 +120,10 @@ def test_a_monitor_loses_no_event_and_takes_none_twice(show):
     page = show(
         "run_monitor",
         {"state": state(), "history": events[:2], "notice": ""},
-        {"do": "message", "content": {"events": events[2:4]}},
-        {"do": "message", "content": {"events": events[2:5]}},
+        {"do": "message", "content": {"state": state(), "events": events[2:4]}},
+        {"do": "message", "content": {"state": state(), "events": events[2:5]}},
         # of another view's time: there is a gap, which the next history closes
-        {"do": "message", "content": {"events": [event(9)]}},
+        {"do": "message", "content": {"state": state(), "events": [event(9)]}},
         LOOK,
         {"do": "set", "name": "history", "value": events},
         LOOK,

@@ -30,7 +30,7 @@ const chart = (title, names, rounds) => {
     .map((name) => [name, rounds.filter((r) => Number.isFinite(r.metrics[name]))])
     .filter(([, found]) => found.length);
   if (!lines.length) return null;
-  const every = lines.flatMap(([, found]) => found.map((r) => r));
+  const every = lines.flatMap(([, found]) => found);
   const [x0, x1] = range(every.map((r) => r.round + 1));
   const [y0, y1] = range(lines.flatMap(([name, found]) => found.map((r) => r.metrics[name])));
   const x = (r) => LEFT + ((r.round + 1 - x0) / (x1 - x0)) * (WIDTH - LEFT - 8);
@@ -106,6 +106,7 @@ const lineOf = (event) => {
 
 function render({ model, el }) {
   const events = [];
+  let state = model.get("state");
   const head = make("div", { class: "heading" });
   const tools = make("div", { class: "tools" });
   const fault = make("p", { class: "notice" });
@@ -115,14 +116,13 @@ function render({ model, el }) {
   const [notice, notify] = noticeOf(model);
 
   const tick = () => {
-    const state = model.get("state");
     head.replaceChildren(...headOf(state));
     const rows = state.sites.map((site) => [site.name, site.state, age(site.seen)]);
     sites.replaceChildren(rows.length ? table(["datasite", "state", "last heard"], rows) : "");
   };
   let offered = "";
-  const update = () => {
-    const state = model.get("state");
+  const update = (newest) => {
+    state = newest;
     fault.textContent = state.fault ?? "";
     const verbs = BUTTONS[state.status] ?? [];
     // the same buttons stay, so that a question that was asked stands
@@ -145,13 +145,17 @@ function render({ model, el }) {
     }
   };
   const history = () => take(model.get("history"));
-  const message = (content) => take(content.events ?? []);
+  const message = (content) => {
+    update(content.state);
+    take(content.events);
+  };
+  const synced = () => update(model.get("state"));
 
-  update();
+  update(state);
   plot();
   history();
   const changes = {
-    "change:state": update,
+    "change:state": synced,
     "change:history": history,
     "change:notice": notify,
     "msg:custom": message,
