@@ -245,7 +245,7 @@ def union_hospital(folder: Path, hospitals: Sequence[HospitalFolder]) -> Hospita
 
 def read_truth(path: Path) -> pd.DataFrame:
     """Read a truth file, with ids and grades as text."""
-    text = {"patient_id": str, "grade": str, "site": str}
+    text: dict[Hashable, str] = dict.fromkeys(("patient_id", "grade", "site"), "str")
     return pd.read_csv(path, dtype=text, float_precision="round_trip")
 
 
