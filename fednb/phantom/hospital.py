@@ -37,7 +37,7 @@ from fednb.phantom.scanner import ScannerEffects
 from fednb.records.datasets import Column
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
