@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fednb import errors, strategies
     from fednb.embedded.federation import Federation
+    from fednb.flare.session import connect
     from fednb.owner import SiteOwner
     from fednb.phantom.demo import demo
     from fednb.records.contracts import Contract, Resources
@@ -62,6 +63,7 @@ _WHERE = {
     "StudyPlan": "fednb.records.studies",
     "TrainingPlan": "fednb.records.tasks",
     "TransformSpec": "fednb.records.tasks",
+    "connect": "fednb.flare.session",
     "demo": "fednb.phantom.demo",
     "errors": "",
     "strategies": "",
@@ -86,6 +88,7 @@ __all__ = [
     "StudyPlan",
     "TrainingPlan",
     "TransformSpec",
+    "connect",
     "demo",
     "errors",
     "strategies",

@@ -124,6 +124,74 @@ def bench(
     run(name, json_file=json, device=device, seeds=seeds, full=full, quick=quick)
 
 
+@app.command()
+def up(
+    *,
+    home: Annotated[Path, typer.Option(help="Folder of everything.")] = Path(
+        "fednb-up"
+    ),
+    sites: Annotated[int, typer.Option(help="Hospitals, 1 to 3.")] = 3,
+    patients: Annotated[int, typer.Option(help="Training patients a hospital.")] = 100,
+) -> None:
+    """Start a coordinator and demo hospitals as processes on 127.0.0.1 (FLARE)."""
+    from fednb.phantom.demo import DemoSize
+    from fednb.phantom.processes import bring_up
+
+    size = DemoSize(patients, max(patients // 2, 10), patients)
+    kit, homes = bring_up(home, sites=sites, size=size)
+    typer.echo(f'In a notebook: fed = fednb.connect("{kit}")')
+    for name, path in homes.items():
+        typer.echo(f'As owner of {name}: fednb.SiteOwner("{path}")')
+
+
+@app.command()
+def down(
+    *,
+    home: Annotated[Path, typer.Option(help="As for up.")] = Path("fednb-up"),
+) -> None:
+    """Stop everything that `up` started."""
+    from fednb.flare.processes import down as stop_all
+
+    stop_all(home)
+
+
+@app.command()
+def status(
+    *,
+    home: Annotated[Path, typer.Option(help="As for up.")] = Path("fednb-up"),
+) -> None:
+    """Show the processes that `up` started."""
+    from fednb.display.text import table
+    from fednb.flare.processes import status as all_status
+
+    rows = [(p.party, p.kind, p.pid or "not running") for p in all_status(home)]
+    typer.echo(table(("party", "kind", "process"), rows))
+
+
+@app.command()
+def provision(
+    project: Annotated[Path, typer.Argument(help="Project file, YAML or JSON.")],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder of the kits.")] = Path("kits"),
+) -> None:
+    """Write a startup kit for each party of a project."""
+    from fednb.flare.provision import provision as write_kits
+    from fednb.flare.provision import read_project
+
+    for party, kit in write_kits(read_project(project), out).items():
+        typer.echo(f"{party}: {kit}")
+
+
+@site.command()
+def serve(
+    kit: Annotated[Path, typer.Argument(help="The site's startup kit.")],
+) -> None:
+    """Run a site from its kit until it is stopped."""
+    from fednb.flare.processes import serve as run_site
+
+    raise typer.Exit(run_site(kit))
+
+
 @site.command()
 def init(
     path: PathArgument,

@@ -107,18 +107,25 @@ def demo(
         Close it, or use it in a ``with`` block, to let go of the hospitals.
     """
     root = Path(folder).expanduser() if folder else default_home() / "demo"
-    wanted = size or DemoSize()
-    if not _is_made(root, wanted):
-        make_hospitals(root, wanted)
+    homes = prepare_homes(root, size or DemoSize(), approve)
+    return Federation(homes, root / "coordinator", scientist="demo scientist")
+
+
+def prepare_homes(
+    root: Path, size: DemoSize, approve: Approve = "manual"
+) -> dict[str, Path]:
+    """Return the homes of the demo's hospitals, made where they are missing."""
+    if not _is_made(root, size):
+        make_hospitals(root, size)
     homes = {name: root / name for name in HOSPITALS}
     for name, home in homes.items():
         if not (home / "site.sqlite").exists():
-            _register(home, name, place_of(root, name), wanted, mock=root / "mock")
+            _register(home, name, place_of(root, name), size, mock=root / "mock")
         owner = SiteOwner(home)
         allowed = ("all",) if approve == "auto" else ("statistics",)
         owner.policy.set(auto_approve=allowed)
         owner.close()
-    return Federation(homes, root / "coordinator", scientist="demo scientist")
+    return homes
 
 
 def baselines(root: Path, size: DemoSize) -> Federation:
