@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fednb.embedded.federation import Federation
     from fednb.flare.session import connect
     from fednb.owner import SiteOwner
-    from fednb.phantom.demo import demo
+    from fednb.phantom.demo import DemoSize, demo
     from fednb.records.contracts import Contract, Resources
     from fednb.records.datasets import Column, DatasetCard
     from fednb.records.studies import EMBEDDING, StudyPlan
@@ -49,6 +49,7 @@ _WHERE = {
     "Contract": "fednb.records.contracts",
     "CoxPlan": "fednb.records.tasks",
     "DatasetCard": "fednb.records.datasets",
+    "DemoSize": "fednb.phantom.demo",
     "DescribePlan": "fednb.records.tasks",
     "EMBEDDING": "fednb.records.studies",
     "EmbeddingPlan": "fednb.records.tasks",
@@ -75,6 +76,7 @@ __all__ = [
     "Contract",
     "CoxPlan",
     "DatasetCard",
+    "DemoSize",
     "DescribePlan",
     "EmbeddingPlan",
     "EvaluationPlan",

@@ -219,7 +219,7 @@ def add_dataset(  # noqa: PLR0913  (a command's options are its arguments)
     ] = None,
     columns: Annotated[
         Path | None,
-        typer.Option(help="TOML file of [[columns]]: name, kind, unit, lower, upper."),
+        typer.Option(help="TOML file of columns: name, kind, unit, lower, upper."),
     ] = None,
     label: Annotated[
         list[str] | None,

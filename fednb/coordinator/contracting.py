@@ -131,7 +131,7 @@ def draft(
     if not cards:
         raise UnknownNameError("dataset", terms.dataset, ())
     if not terms.purpose.strip():
-        message = "A request needs a purpose: site owners decide by it."
+        message = 'Say why: purpose="...". Site owners decide by it.'
         raise PlanError(message)
     steps = settle_steps(plan, cards)
     privacy = _privacy(terms, cards)
@@ -186,6 +186,7 @@ def settle_steps(plan: Plan, cards: Mapping[str, DatasetCard]) -> tuple[AnyPlan,
             model = _settle_model(step.model, steps)
             steps.append(msgspec.structs.replace(step, model=model))
         elif isinstance(step, CoxPlan | LogisticPlan):
+            _check_outcome(step, cards)
             steps.append(_settle_head(step, steps))
         else:
             steps.append(step)  # type: ignore[arg-type]
@@ -259,6 +260,28 @@ def _settle_training(
             raise UnknownNameError("modality", modality, offered)
     chosen = plan.modalities or tuple(offered)
     return msgspec.structs.replace(plan, modalities=chosen)
+
+
+def _check_outcome(
+    head: CoxPlan | LogisticPlan, cards: Mapping[str, DatasetCard]
+) -> None:
+    """Refuse an outcome or covariate of a kind that no fit can use."""
+    kinds_of = ("number", "binary")
+    wanted: dict[str, tuple[str, ...]] = dict.fromkeys(head.covariates, kinds_of)
+    if isinstance(head, CoxPlan):
+        wanted |= {head.duration: ("number",), head.event: ("binary",)}
+    else:
+        wanted |= {head.target: ("binary",)}
+    for name, kinds in wanted.items():
+        (column,) = common_columns((name,), cards)
+        if column.kind not in kinds:
+            card = next(iter(cards.values()))
+            fit = ", ".join(c.name for c in card.columns if c.kind in kinds)
+            message = (
+                f"Column {name!r} must be {' or '.join(kinds)} here; it is "
+                f"{column.kind}. There are: {fit or 'none'}."
+            )
+            raise PlanError(message)
 
 
 def _settle_model(model: ModelRef, steps: Sequence[AnyPlan]) -> ModelRef:

@@ -16,6 +16,7 @@ from fednb.display import html
 from fednb.display.hooks import Shown
 from fednb.errors import (
     InputError,
+    PlanError,
     RefusedError,
     RunError,
     SiteDownError,
@@ -34,7 +35,7 @@ from fednb.records.service import (
     RunLine,
     RunLines,
 )
-from fednb.records.tasks import StatisticsPlan
+from fednb.records.tasks import Plan, StatisticsPlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from fednb.coordinator.mockdata import DryRunner
     from fednb.display.html import Html
     from fednb.records.datasets import DatasetCard
-    from fednb.records.tasks import Plan
     from fednb.results.statistics import StatisticsResult
     from fednb.wire.transport import ServicePort
 
@@ -155,9 +155,16 @@ class Federation(Shown):
         RefusedError
             A site refused the contract outright.
         """
+        given: object = plan
+        if not isinstance(given, Plan):
+            message = (
+                f"A request needs a plan, such as fednb.TrainingPlan(...); got "
+                f"{type(given).__name__}."
+            )
+            raise PlanError(message)
         name = dataset or self._only_dataset()
         cards = self._cards(name, sites)
-        asked = Terms(name, purpose or _purpose(plan), **terms)
+        asked = Terms(name, purpose, **terms)
         contract = draft(plan, asked, cards, self._scientist, self._client.prepare)
         return self._propose(contract)
 
@@ -300,7 +307,3 @@ class Federation(Shown):
     def _html(self) -> Html:
         rows = [(n, "datasite") for n in sorted(self._proxies)]
         return html.table(("Federation", ""), rows)
-
-
-def _purpose(plan: Plan) -> str:
-    return f"{type(plan).__name__.removesuffix('Plan')} plan without a stated purpose"

@@ -110,10 +110,7 @@ class Request(Shown):
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             status = self.status
-            against = sorted(n for n, s in status.items() if s in _AGAINST)
-            if against:
-                message = f"Not approved: {_standing(status, against)}."
-                raise RunError(message, site=against[0], refusal="denied")
+            _refuse_if_against(status)
             waiting = sorted(n for n, s in status.items() if s != "approved")
             if not waiting:
                 return self
@@ -136,6 +133,7 @@ class Request(Shown):
             Not every owner has approved, or the contract was run already.
         """
         status = self.status
+        _refuse_if_against(status)
         waiting = sorted(n for n, s in status.items() if s != "approved")
         if waiting:
             message = (
@@ -153,6 +151,17 @@ class Request(Shown):
 
     def _html(self) -> Html:
         return contract_html(self.contract)
+
+
+def _refuse_if_against(status: Mapping[str, str]) -> None:
+    """Raise where an owner's decision is final: waiting would not help."""
+    against = sorted(n for n, s in status.items() if s in _AGAINST)
+    if against:
+        message = (
+            f"Not approved: {_standing(status, against)}. That is final; ask the owner "
+            "why, change the plan, and request it anew."
+        )
+        raise RunError(message, site=against[0], refusal="denied")
 
 
 _AGAINST = ("denied", "revoked", "expired", "unknown")
@@ -220,17 +229,17 @@ class Run(Shown):
 
     def pause(self) -> Run:
         """Let the round in progress end, and begin no other."""
-        self._client.ask(Control(self.id, "pause"), RunLine)
+        self._seen[:] = [self._client.ask(Control(self.id, "pause"), RunLine)]
         return self
 
     def resume(self) -> Run:
         """Go on, from the newest checkpoint."""
-        self._client.ask(Control(self.id, "resume"), RunLine)
+        self._seen[:] = [self._client.ask(Control(self.id, "resume"), RunLine)]
         return self
 
     def stop(self) -> Run:
         """Stop for good; what sites are doing for it is dead within two seconds."""
-        self._client.ask(Control(self.id, "stop"), RunLine)
+        self._seen[:] = [self._client.ask(Control(self.id, "stop"), RunLine)]
         return self
 
     def wait(self, timeout: float | None = None, *, progress: bool = False) -> Run:

@@ -155,6 +155,7 @@ class Reading:
         return EmbeddingResult(
             ref=ref,
             sites=self.contract.sites(),
+            n=round(float(_total(step)[0])),
             profile=self.contract.privacy.profile,
             releases=step.releases,
         )

@@ -182,10 +182,8 @@ class Rounds:
         if isinstance(plan, EvaluationPlan | EmbeddingPlan):
             arrays = {"weights": pack(self.store.weights(self._artefact(plan)))}
         found = self._collect(step, 0, arrays)
-        summed = np.zeros(0)
-        if not isinstance(plan, EmbeddingPlan):
-            (name,) = found.outputs
-            summed = found.total(name, self.contract, training=False)
+        (name,) = found.outputs
+        summed = found.total(name, self.contract, training=False)
         line = RoundLine(0, {}, time.monotonic() - began, found.bytes)
         self._finish(step, line, found, total=summed)
 

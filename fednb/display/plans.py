@@ -166,8 +166,12 @@ def _value(value: object) -> str:
         return f"weights {value.sha256}, trained by {_record(value.training)}"
     if isinstance(value, SplitSpec):
         return (
-            f"train {value.train:g}, validation {value.validation:g}, "
-            f"test {value.test:g}, key {value.key}"
+            f"as the column {value.column} says"
+            if value.column
+            else (
+                f"train {value.train:g}, validation {value.validation:g}, "
+                f"test {value.test:g}, key {value.key}"
+            )
         )
     if isinstance(value, tuple):
         return ", ".join(map(_value, value)) or "none"

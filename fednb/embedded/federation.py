@@ -120,6 +120,9 @@ class Federation(BaseFederation):
         """
         import pandas as pd
 
+        if approve not in {"auto", "manual"}:
+            message = f"approve is 'auto' or 'manual'; got {approve!r}."
+            raise InputError(message)
         if not frames:
             message = "from_frames needs at least one table."
             raise InputError(message)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from fednb.config import default_home
 from fednb.embedded.federation import Federation
+from fednb.errors import InputError
 from fednb.owner import SiteOwner
 from fednb.phantom.hospital import (
     HospitalFolder,
@@ -68,7 +69,7 @@ class DemoSize:
     """
 
     train: int = 100
-    validation: int = 50
+    validation: int = 100
     test: int = 100
     voxels: int = 32
     seed: int = 0
@@ -116,6 +117,7 @@ def prepare_homes(
 ) -> dict[str, Path]:
     """Return the homes of the demo's hospitals, made where they are missing."""
     if not _is_made(root, size):
+        _check_free(root)
         make_hospitals(root, size)
     homes = {name: root / name for name in HOSPITALS}
     for name, home in homes.items():
@@ -158,7 +160,6 @@ def baselines(root: Path, size: DemoSize) -> Federation:
 
 def make_hospitals(root: Path, size: DemoSize) -> None:
     """Write the hospitals' patients and volumes, and a mock half, anew."""
-    shutil.rmtree(root, ignore_errors=True)
     for number, (name, letter) in enumerate(HOSPITALS.items()):
         effects = ScannerEffects.none()
         if size.scanner:
@@ -188,6 +189,16 @@ def place_of(root: Path, name: str) -> HospitalFolder:
 def truths(root: Path) -> Mapping[str, Path]:
     """Return the files of latent truth, for the oracle alone."""
     return {name: place_of(root, name).truth for name in HOSPITALS}
+
+
+def _check_free(root: Path) -> None:
+    """Refuse to make hospitals over others: their ledgers would be lost."""
+    if root.exists() and any(root.iterdir()):
+        message = (
+            f"{root} holds other files, or hospitals of another size. Choose another "
+            "folder, or delete it first."
+        )
+        raise InputError(message)
 
 
 def _is_made(root: Path, size: DemoSize) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.console import Console
 
 from fednb.display import text
+from fednb.errors import HomeError
 from fednb.phantom.demo import DATASET, HOSPITALS, DemoSize, baselines, demo
 from fednb.phantom.memory import PeakMemory
 from fednb.phantom.study import (
@@ -157,9 +158,13 @@ def run_demo(
     """
     began = time.monotonic()
     console = Console()
-    out.mkdir(parents=True, exist_ok=True)
     wanted = size or DemoSize(seed=seed)
-    root = out / "hospitals"
+    root = out / f"hospitals-{wanted.seed}-{wanted.patients}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{out} cannot hold the report ({error.strerror}); choose a folder."
+        raise HomeError(message) from error
     with PeakMemory() as memory:
         told = _tell(console, root, wanted, rounds)
         report = _write(out, told)

@@ -114,7 +114,10 @@ class Plan(Record, frozen=True):
         result
             The same kind of result as a real run, marked as a dry run.
         """
-        run: Callable[[Plan], object] = mock.dry_run
+        run: Callable[[Plan], object] | None = getattr(mock, "dry_run", None)
+        if run is None:
+            message = f"dry_run needs mock data, ds.mock; got {type(mock).__name__}."
+            raise PlanError(message)
         return run(self)
 
 

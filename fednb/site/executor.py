@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from fednb.errors import DatasetError, FednbError
+from fednb.privacy.disclosure import round_count
 from fednb.privacy.metrics import safe_evaluation_metrics, safe_training_metrics
 from fednb.records.arrays import unpack_all
 from fednb.records.outputs import Decision
@@ -137,7 +138,9 @@ class Executor:
             raise _failure(result)
         vectors = unpack_all(result.vectors)
         if isinstance(work.plan, EmbeddingPlan):
-            return Product(vectors)
+            n, width = (round(float(v)) for v in vectors["receipt"][:2])
+            stored = (round_count(n, work.profile), width)
+            return Product({"receipt": np.asarray(stored, dtype=np.float64)})
         if "metrics" in vectors:
             vectors["metrics"] = _safe_metrics(vectors["metrics"], work)
         enough = Decision(

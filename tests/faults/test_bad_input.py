@@ -109,7 +109,7 @@ def test_a_request_needs_a_purpose(public):
     plan = LogisticPlan(target="idh", covariates=["age"])
     with pytest.raises(PlanError) as error:
         public.request(plan, purpose="  ")
-    assert str(error.value) == "A request needs a purpose: site owners decide by it."
+    assert str(error.value) == 'Say why: purpose="...". Site owners decide by it.'
 
 
 def test_private_data_cannot_be_reached_and_the_error_says_what_to_do(public):

@@ -306,6 +306,6 @@ def test_a_start_before_the_approval_names_who_is_asked_still(tables):
         "site owners."
     )
     tables.owner("b").requests[request.hash].deny("not our question")
-    with pytest.raises(RunError, match=r"^Not approved: b \(denied\)\.$"):
+    with pytest.raises(RunError, match=r"^Not approved: b \(denied\)\. That is final;"):
         request.wait(timeout=5)
     assert isinstance(send(tables, "a", AskStatus(request.hash))[1], State)

@@ -11,13 +11,14 @@ import nibabel
 import numpy as np
 import pytest
 from clinics import COLUMNS, clinic
-from counterparty import approved, drafted, head_call, refused
+from counterparty import approved, drafted, head_call, propose, refused
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from safetensors.numpy import load_file
 from small_studies import SITES, serve, small
 
 from fednb.embedded.federation import Federation
 from fednb.phantom.demo import DATASET
+from fednb.records.messages import Refusal
 from fednb.records.studies import StudyPlan
 from fednb.records.tasks import (
     CoxPlan,
@@ -259,11 +260,16 @@ def test_text_planted_in_a_cell_never_crosses(tmp_path):
         contract = drafted(fed, cox)
         # what fed.request would not make: a split by a column of free text
         nosy = msgspec.structs.replace(cox, split=SplitSpec(column="note"))
-        contract = msgspec.structs.replace(contract, steps=(nosy,))
+        nosy_contract = msgspec.structs.replace(contract, steps=(nosy,))
+        reply = propose(fed, "a", nosy_contract)[1]
+        assert isinstance(reply, Refusal)
+        assert reply.cause == "not-in-contract"
+        # and what breaks a task: text in a column of numbers, written after approval
         contract = approved(fed, contract)
-        refused(fed, "a", head_call(contract, "a", "run", 0), "data")
-        request = fed.requests[0] if fed.requests else None
-        assert request is None
+        (table,) = (tmp_path / "a").rglob("tables/clinic.csv")
+        lines = table.read_text().splitlines()
+        table.write_text("\n".join([*lines[:-1], lines[-1].replace(",", f",{phi} ")]))
+        refused(fed, "a", head_call(contract, "a", "run", 0), "fingerprint")
     blob = b"\n".join(seen)
     assert phi.encode() not in blob
     assert b"John" not in blob
