@@ -170,7 +170,7 @@ def run_baselines(fed: Federation, training: TrainingPlan) -> Baselines:
     sites = tuple(HOSPITALS)
     local = {}
     for site in sites:
-        model = _run(fed, training, (site,)).model
+        model = _run(fed, _unwatched(training), (site,)).model
         local[site] = _run(fed, EvaluationPlan(model), sites).splits[0].auc
     return Baselines(local, run_central(fed, training))
 
@@ -184,7 +184,7 @@ def run_central(fed: Federation, training: TrainingPlan) -> StudyResults:
         As for `run_baselines`.
     """
     sites = tuple(HOSPITALS)
-    trained = _run(fed, training, (CENTRAL,))
+    trained = _run(fed, _unwatched(training), (CENTRAL,))
     model = trained.model
     evaluation = _run(fed, EvaluationPlan(model), sites)
     embedding = _run(fed, EmbeddingPlan(model), sites)
@@ -196,6 +196,11 @@ def run_central(fed: Federation, training: TrainingPlan) -> StudyResults:
             plan = msgspec.structs.replace(plan, embedding=embedding.ref)
         heads.append(_run(fed, plan, sites))
     return StudyResults(trained, evaluation, embedding, *heads)
+
+
+def _unwatched(training: TrainingPlan) -> TrainingPlan:
+    """Return a plan that trains the same, without curves that nobody looks at."""
+    return msgspec.structs.replace(training, validate_every=0)
 
 
 def oracle(root: Path) -> OracleCounts:
