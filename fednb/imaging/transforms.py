@@ -173,7 +173,7 @@ def _random_step(spec: TransformSpec) -> Random:
         def mirror(array: Floats, rng: np.random.Generator) -> Floats:
             if rng.random() >= prob:
                 return array
-            return np.ascontiguousarray(np.flip(array, axis))
+            return np.flip(array, axis)
 
         return mirror
     if spec.name == "RandGainNoise":

@@ -120,8 +120,10 @@ class Patients:
     ) -> Batch:
         """Return patients by row; with a generator, after the random transforms."""
         if rng is not None and self._augment is not None:
-            changed = [self._augment(self._cache.read(int(r)), rng) for r in rows]
-            images = torch.from_numpy(np.stack(changed)).to(self._device)
+            changed = np.empty((len(rows), *self._cache.shape), dtype=np.float32)
+            for place, row in enumerate(rows.tolist()):
+                changed[place] = self._augment(self._cache.read(row), rng)
+            images = torch.from_numpy(changed).to(self._device)
         else:
             images = self._bank.images(rows)
         covariates = None
@@ -202,13 +204,17 @@ class _Cache:
         self._native = any(spec.name == "ResampleSpacing" for spec in plan.transforms)
         self._volumes = _by_patient(job.manifest)
         self._checked: set[int] = set()
-        self._shape = (len(self._modalities), *plan.size)
-        self._elements = math.prod(self._shape)
+        self.shape = (len(self._modalities), *plan.size)
+        self._elements = math.prod(self.shape)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def read(self, row: int) -> Floats:
         """Return a patient's volumes as float32, shape (C, X, Y, Z), writable."""
-        return self.stored(row).astype(np.float32)
+        stored = self.stored(row)
+        if stored.dtype == np.float32:
+            return stored
+        # torch widens half precision with vector instructions, numpy one by one
+        return torch.from_numpy(stored).float().numpy()
 
     def stored(self, row: int) -> NDArray[np.floating[Any]]:
         """Return a patient's volumes as they are stored: float16 or float32."""
@@ -219,8 +225,8 @@ class _Cache:
             self._checked.add(row)
         data = np.fromfile(path, dtype=np.uint8, count=path.stat().st_size - 4)
         if data.size == 2 * self._elements:
-            return data.view(np.float16).reshape(self._shape)
-        return data.view(np.float32).reshape(self._shape)
+            return data.view(np.float16).reshape(self.shape)
+        return data.view(np.float32).reshape(self.shape)
 
     def _is_whole(self, path: Path) -> bool:
         """Return whether a cached file survived: a power cut may leave half of it."""
