@@ -126,7 +126,7 @@ class EchoFederation(BaseFederation):
         self._owned = None if folder else Path(tempfile.mkdtemp(prefix="fednb-bench-"))
         self.root = folder or self._owned or Path()
         self.parameters = 256
-        table, images = _tiny_dataset(self.root / "data")
+        table, images = tiny_dataset(self.root / "data")
         names = [f"site{n:02d}" for n in range(sites)]
         for name in names:
             owner = SiteOwner.init(self.root / name, name, profile="open")
@@ -188,7 +188,7 @@ class EchoFederation(BaseFederation):
         return np.zeros(self.parameters, dtype=np.float32)
 
 
-def _tiny_dataset(folder: Path) -> tuple[Path, Path]:
+def tiny_dataset(folder: Path) -> tuple[Path, Path]:
     """Write a table and volumes of 8^3 that a training plan accepts."""
     import nibabel as nib
 

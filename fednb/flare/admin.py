@@ -132,13 +132,23 @@ class Admin:
         found = [(str(j.get("job_id")), j.get("status")) for j in listed]
         return [job for job, state in found if job in alive or state in _WAITING]
 
-    def submit(self) -> str:
-        """Hand in a new session and return its job."""
+    def submit(self, executor: str = EXECUTOR) -> str:
+        """Hand in a new session and return its job.
+
+        Parameters
+        ----------
+        executor
+            Class that serves at the sites; each must allow it.
+        """
         with tempfile.TemporaryDirectory(prefix="fednb-job-") as name:
             folder = Path(name) / JOB_NAME
-            write_job(folder)
-            with _quiet():
-                return str(self._logged_in().submit_job(str(folder)))
+            write_job(folder, executor)
+            return self.submit_folder(folder)
+
+    def submit_folder(self, folder: Path) -> str:
+        """Hand in the job that lies in a folder and return its id."""
+        with _quiet():
+            return str(self._logged_in().submit_job(str(folder)))
 
     def abort(self, job: str) -> bool:
         """End a session; False where another user opened it."""
@@ -202,7 +212,7 @@ def knock(kit: Kit) -> None:
         return
 
 
-def write_job(folder: Path) -> None:
+def write_job(folder: Path, executor: str = EXECUTOR) -> None:
     """Write the job that is a session: three small files, no code."""
     config = folder / "app" / "config"
     config.mkdir(parents=True)
@@ -219,7 +229,7 @@ def write_job(folder: Path) -> None:
     }
     site = {
         "format_version": 2,
-        "executors": [{"tasks": ["fednb"], "executor": {"path": EXECUTOR, "args": {}}}],
+        "executors": [{"tasks": ["fednb"], "executor": {"path": executor, "args": {}}}],
         "components": [],
     }
     (folder / "meta.json").write_text(json.dumps(meta))

@@ -66,6 +66,10 @@ class FednbExecutor(Executor):
         """Refuse every task: a site is asked by messages only."""
         return make_reply(ReturnCode.TASK_UNKNOWN)
 
+    def open_server(self, home: Path) -> SiteServer:
+        """Return the server of the site's home; benches give it another worker."""
+        return SiteServer(home)
+
     def _message(self, topic: str, request: Shareable, fl_ctx: FLContext) -> Shareable:
         """Answer a message; a site that cannot open its home is as good as down."""
         del topic, fl_ctx
@@ -89,7 +93,7 @@ class FednbExecutor(Executor):
                 raise HomeError(message)
             if self._server is None:
                 home = home_of(self._local, read_config(self._local))
-                self._server = SiteServer(home)
+                self._server = self.open_server(home)
             return self._server
 
     def _end(self) -> None:

@@ -127,7 +127,7 @@ def stop(*kits: str | Path) -> None:
     """Stop all processes of kits and all that they started; nothing else."""
     folders = [Path(kit).expanduser().absolute() for kit in kits]
     for _ in range(_ATTEMPTS):
-        found = _processes(folders)
+        found = processes_of(folders)
         if not found:
             break
         for process in found:
@@ -312,7 +312,7 @@ def _is_kit(path: Path) -> bool:
     return (path / "local" / "fednb.json").is_file()
 
 
-def _processes(kits: Sequence[Path]) -> list[psutil.Process]:
+def processes_of(kits: Sequence[Path]) -> list[psutil.Process]:
     """Return the processes of kits, whoever started them, and their children.
 
     FLARE starts a job's worker in a session of its own, and it outlives a parent that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,10 +20,20 @@ def orientation_of(affine: NDArray[np.float64]) -> NDArray[np.float64] | None:
 
     ``None`` means that there is no answer: the affine is singular or not finite.
     """
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-12:
+    return _orientation_of(np.ascontiguousarray(affine, dtype=np.float64).tobytes())
+
+
+@lru_cache(maxsize=1024)
+def _orientation_of(affine: bytes) -> NDArray[np.float64] | None:
+    """Find the orientation of an affine's bytes once: a scanner repeats itself."""
+    matrix = np.frombuffer(affine).reshape(4, 4)
+    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
         return None
-    found = np.asarray(_NIBABEL.io_orientation(affine), dtype=np.float64)
-    return None if bool(np.isnan(found).any()) else found
+    found = np.asarray(_NIBABEL.io_orientation(matrix), dtype=np.float64)
+    if bool(np.isnan(found).any()):
+        return None
+    found.setflags(write=False)
+    return found
 
 
 def to_ras(

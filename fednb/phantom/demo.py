@@ -93,7 +93,7 @@ def demo(
     Parameters
     ----------
     folder
-        Where the hospitals are kept; None: ``~/.fednb/demo``. Hospitals of the same
+        Where the hospitals are kept; None: see `usual_folder`. Hospitals of the same
         size that are there already are opened again, with all that they remember.
     size
         See `DemoSize`.
@@ -107,9 +107,23 @@ def demo(
     Federation
         Close it, or use it in a ``with`` block, to let go of the hospitals.
     """
-    root = Path(folder).expanduser() if folder else default_home() / "demo"
-    homes = prepare_homes(root, size or DemoSize(), approve)
+    made = size or DemoSize()
+    root = Path(folder).expanduser() if folder else usual_folder(made)
+    homes = prepare_homes(root, made, approve)
     return Federation(homes, root / "coordinator", scientist="demo scientist")
+
+
+def usual_folder(size: DemoSize) -> Path:
+    """Return where hospitals of a size are kept: those of each have their own place.
+
+    Parameters
+    ----------
+    size
+        The usual one lies in ``~/.fednb/demo``, others beside it, for example in
+        ``~/.fednb/demo-160x16`` with 160 patients a hospital and 16 voxels.
+    """
+    other = f"demo-{size.patients}x{size.voxels}"
+    return default_home() / ("demo" if size == DemoSize() else other)
 
 
 def prepare_homes(

@@ -84,7 +84,7 @@ def assert_whole(run, wanted):
 def worker_of(kit):
     (found,) = [
         process
-        for process in processes._processes([kit])
+        for process in processes.processes_of([kit])
         if "nvflare.private.fed.app.client.worker_process" in process.cmdline()
     ]
     return found
