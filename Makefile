@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 OUT    ?= demo-report
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-long lab lint unit notebooks clean
+.PHONY: demo test test-long lab lint unit chromium notebooks clean
 
 demo: $(STAMP)  ## the main job on three synthetic hospitals
 	$(BIN)/fednb demo --out $(OUT)
@@ -25,8 +25,11 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-unit: $(STAMP)
+unit: $(STAMP) chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not long"
+
+chromium:  ## for tests/browser; installed where this user may
+	$(PYTHON) scripts/install_chromium.py
 
 notebooks: $(STAMP)
 	FEDNB_HOME=$$(mktemp -d) $(BIN)/python -m pytest -q --nbmake --nbmake-timeout=600 -W default notebooks
