@@ -1,0 +1,173 @@
+"""What the routes do: ask the owners of the served homes, and decide nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from fednb.display.text import visible
+from fednb.errors import FednbError, UnknownNameError
+from fednb.serverextension.failures import failure_of
+from fednb.serverextension.homes import ServedHome
+from fednb.serverextension.records import dataset_row, request_card, request_row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from fednb.owner.requests import OwnerRequest
+    from fednb.owner.site_owner import SiteOwner
+    from fednb.serverextension.records import Row
+
+MAX_SHOWN: Final = 200
+"""Requests in a list, those that wait first; the rest is counted."""
+
+NO_HOME: Final = (
+    "This server has no site home. Start JupyterLab with FEDNB_SITE_HOME=… or run "
+    "fednb site init …, then start JupyterLab with that home."
+)
+
+T = TypeVar("T")
+
+
+class HomesManager:
+    """The homes that a server serves, in one thread of their own.
+
+    SQLite's connections belong to a thread, and its work blocks: the server's event
+    loop hands everything over with `ask`.
+
+    Parameters
+    ----------
+    paths
+        Folders; empty ones and repetitions are left out.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        every = (ServedHome(path.strip()) for path in paths if path.strip())
+        self._homes = {home.id: home for home in every}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="fednb-homes")
+
+    async def ask(self, work: Callable[..., T], *arguments: str) -> T:
+        """Run a method of this manager in its thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, work, *arguments)
+
+    async def close(self) -> None:
+        """Let go of the homes and of the thread."""
+        await self.ask(self._close)
+        self._thread.shutdown(wait=False)
+
+    def homes(self) -> Row:
+        """Return the homes, each with its datasets or with what is wrong with it."""
+        rows = [self._row(home) for home in self._homes.values()]
+        return {"homes": rows, "advice": "" if rows else NO_HOME}
+
+    def home(self, home: str) -> Row:
+        """Return where a home stands: its policy, its requests, and its ledger.
+
+        Raises
+        ------
+        FednbError
+            There is no such home, it cannot be used, or its ledger does not hold.
+        """
+        served = self._home(home)
+        owner = served.owner()
+        check = owner.ledger.verify()
+        standing: dict[str, int] = {}
+        for request in served.requests():
+            standing[request.status] = standing.get(request.status, 0) + 1
+        return {
+            **_facts(served, owner),
+            "requests": standing,
+            "ledger": {"entries": check.count, "head": check.head},
+        }
+
+    def requests(self) -> Row:
+        """Return the requests of all homes that can be read."""
+        rows: list[Row] = []
+        unreadable: list[Row] = []
+        for home in self._homes.values():
+            try:
+                found = home.requests()
+            except FednbError:
+                continue  # `homes` says what is wrong with it
+            site = home.owner().name
+            rows += [request_row(home.id, site, request) for request in found]
+            unreadable += [{"home": home.id, "hash": h} for h in found.unreadable]
+        return _bounded(rows, unreadable)
+
+    def requests_of(self, home: str) -> Row:
+        """Return the requests of one home."""
+        served = self._home(home)
+        found, site = served.requests(), served.owner().name
+        rows = [request_row(home, site, request) for request in found]
+        return _bounded(rows, [{"home": home, "hash": h} for h in found.unreadable])
+
+    def request(self, home: str, contract: str) -> Row:
+        """Return a request in full."""
+        served = self._home(home)
+        return _card(served, served.requests()[contract])
+
+    def approve(self, home: str, contract: str, note: str) -> Row:
+        """Let the owner approve, and return the request as it stands then.
+
+        Raises
+        ------
+        FednbError
+            It is not pending, or the decision could not be stored.
+        """
+        served = self._home(home)
+        return _card(served, served.owner().requests[contract].approve(note))
+
+    def deny(self, home: str, contract: str, reason: str) -> Row:
+        """Let the owner deny, and return the request as it stands then."""
+        served = self._home(home)
+        return _card(served, served.owner().requests[contract].deny(reason))
+
+    def _home(self, home: str) -> ServedHome:
+        if home not in self._homes:
+            kind = "home"
+            raise UnknownNameError(kind, home, self._homes)
+        return self._homes[home]
+
+    def _row(self, home: ServedHome) -> Row:
+        try:
+            return _facts(home, home.owner())
+        except FednbError as error:
+            place = {"id": home.id, "path": visible(home.path)}
+            return {**place, **failure_of(error).body()}
+
+    def _close(self) -> None:
+        for home in self._homes.values():
+            home.close()
+
+
+def _facts(home: ServedHome, owner: SiteOwner) -> Row:
+    datasets = owner.datasets
+    rules = owner.policy.rules
+    return {
+        "id": home.id,
+        "path": visible(home.path),
+        "name": visible(owner.name),
+        "fingerprint": owner.fingerprint,
+        "profile": rules.profile,
+        "auto_approve": list(rules.auto_approve),
+        "datasets": [dataset_row(datasets[name]) for name in datasets],
+    }
+
+
+def _card(home: ServedHome, request: OwnerRequest) -> Row:
+    return request_card(home.id, home.owner().name, request)
+
+
+def _bounded(rows: list[Row], unreadable: list[Row]) -> Row:
+    """Return the first of the rows: what waits, then as they came."""
+    waiting = [row for row in rows if row["status"] == "pending"]
+    others = [row for row in rows if row["status"] != "pending"]
+    shown = [*waiting, *others][:MAX_SHOWN]
+    return {
+        "requests": shown,
+        "pending": len(waiting),
+        "rest": len(rows) - len(shown),
+        "unreadable": unreadable[:MAX_SHOWN],
+    }
