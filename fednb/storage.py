@@ -12,16 +12,16 @@ import secrets
 import sqlite3
 import threading
 from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from typing_extensions import override
 
 from fednb.errors import HomeError, IntegrityError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from types import TracebackType
+    from collections.abc import Callable, Iterator, Sequence
 
     from typing_extensions import Buffer
 
@@ -100,9 +100,9 @@ class Folder:
         try:
             yield connection
             connection.commit()
-        except BaseException:
-            connection.rollback()
-            raise
+        finally:
+            if connection.in_transaction:
+                connection.rollback()
 
     def lock(self) -> None:
         """Take the home for one server.
@@ -166,7 +166,7 @@ class Folder:
             raise HomeError(message) from error
 
     def _connect(self) -> sqlite3.Connection:
-        with _Telling(self.path):
+        try:
             connection = sqlite3.connect(
                 self._file,
                 isolation_level=None,
@@ -174,6 +174,8 @@ class Folder:
                 check_same_thread=False,
                 factory=_Connection,
             )
+        except sqlite3.DatabaseError as error:
+            raise _explained(self, error) from error
         connection.place = self.path
         # a flipped bit is found by hashes, which name the row; decoding names nothing
         connection.text_factory = _text
@@ -206,6 +208,40 @@ class Folder:
         return int(version)
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _telling(call: Callable[P, R]) -> Callable[P, R]:
+    """Turn an error of SQLite into one that says what to do."""
+
+    @wraps(call)
+    def told(*arguments: P.args, **named: P.kwargs) -> R:
+        try:
+            return call(*arguments, **named)
+        except sqlite3.ProgrammingError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise _explained(arguments[0], error) from error
+
+    return told
+
+
+def _explained(source: object, error: sqlite3.DatabaseError) -> HomeError:
+    """Return what to tell of an error of a connection or of one of its cursors."""
+    connection = getattr(source, "connection", source)
+    place = getattr(connection, "place", None) or getattr(source, "path", "a home")
+    what, advice = "is damaged", "Keep the file and restore a backup"
+    if isinstance(error, sqlite3.OperationalError):
+        what = "could not be read or written"
+        advice = "Free disk space, or close what holds it"
+    elif isinstance(error, sqlite3.IntegrityError):
+        what, advice = "refused a record", "It contradicts what is there already"
+    return HomeError(
+        f"The database in {place} {what} ({error}). {advice}; nothing was half-written."
+    )
+
+
 class _Connection(sqlite3.Connection):
     """A connection that raises `HomeError`, whichever call it is that fails."""
 
@@ -215,68 +251,16 @@ class _Connection(sqlite3.Connection):
     def execute(self, *statement: Any) -> _Cursor:
         return self.cursor(_Cursor).execute(*statement)
 
-    @override
-    def commit(self) -> None:
-        with _Telling(self.place):
-            super().commit()
+    commit = _telling(sqlite3.Connection.commit)
 
 
 class _Cursor(sqlite3.Cursor):
     """Reads row by row, so that damage may show at any row."""
 
-    connection: _Connection
-
-    @override
-    def execute(self, *statement: Any) -> Self:
-        with _Telling(self.connection.place):
-            return super().execute(*statement)
-
-    @override
-    def fetchone(self) -> Any:
-        with _Telling(self.connection.place):
-            return super().fetchone()
-
-    @override
-    def fetchall(self) -> list[Any]:
-        with _Telling(self.connection.place):
-            return super().fetchall()
-
-    @override
-    def __next__(self) -> Any:
-        with _Telling(self.connection.place):
-            return super().__next__()
-
-
-class _Telling:
-    """Turns an error of SQLite into one that says what to do."""
-
-    def __init__(self, place: Path) -> None:
-        self._place = place
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if not isinstance(error, sqlite3.DatabaseError):
-            return
-        if isinstance(error, sqlite3.ProgrammingError):
-            return
-        what, advice = "is damaged", "Keep the file and restore a backup"
-        if isinstance(error, sqlite3.OperationalError):
-            what = "could not be read or written"
-            advice = "Free disk space, or close what holds it"
-        elif isinstance(error, sqlite3.IntegrityError):
-            what, advice = "refused a record", "It contradicts what is there already"
-        message = (
-            f"The database in {self._place} {what} ({error}). {advice}; nothing was "
-            "half-written."
-        )
-        raise HomeError(message) from error
+    execute = _telling(sqlite3.Cursor.execute)
+    fetchone = _telling(sqlite3.Cursor.fetchone)
+    fetchall = _telling(sqlite3.Cursor.fetchall)
+    __next__ = _telling(sqlite3.Cursor.__next__)  # type: ignore[arg-type]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from fednb.coordinator.store import Store, StoredRun
 
 _PAUSE_POLL_SECONDS = 0.1
+_GATHER_SECONDS = 0.05
 _PASSING = ("storage", "busy")
 """Causes that a site owner can remove: the run waits to be resumed."""
 
@@ -152,12 +154,16 @@ class Runs:
         """Return the events after a number, waiting a while for the first."""
         deadline = time.monotonic() + wait
         with self._changed:
-            while True:
-                found = self._store.events(run, since)
-                left = deadline - time.monotonic()
-                if found or left <= 0:
-                    return Events(found)
+            found = self._store.events(run, since)
+            while not found and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(min(left, _PAUSE_POLL_SECONDS))
+                found = self._store.events(run, since)
+        future = self._futures.get(run)
+        if wait > 0 and found and future is not None and not future.done():
+            # rounds of milliseconds come as one answer: watching must not slow them
+            futures.wait([future], timeout=_GATHER_SECONDS)
+            found = self._store.events(run, since)
+        return Events(found)
 
     def outcome(self, run: str) -> Outcome:
         """Return what a run brought.

@@ -366,7 +366,7 @@ class Store(Folder):
         rows = self.database.execute(
             "SELECT seq, event FROM events WHERE run = ? AND seq > ? ORDER BY seq",
             (run, since),
-        )
+        ).fetchall()
         return tuple(
             msgspec.structs.replace(msgspec.msgpack.decode(e, type=Event), seq=seq)
             for seq, e in rows

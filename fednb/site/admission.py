@@ -175,22 +175,18 @@ def query_bytes(call: Call) -> bytes:
 def _run(call: Call, contract: Contract, home: Home) -> Iterator[Decision]:
     # a contract is good for one run, and its steps go forward
     place = call.place
-    row = home.database.execute(
-        "SELECT run FROM calls WHERE contract = ? LIMIT 1", (place.contract,)
+    used_by, belongs_to, later = home.database.execute(
+        "SELECT (SELECT run FROM calls WHERE contract = :contract LIMIT 1), "
+        "(SELECT contract FROM runs WHERE run = :run AND contract != :contract "
+        "LIMIT 1), EXISTS (SELECT 1 FROM runs WHERE run = :run AND step > :step)",
+        {"contract": place.contract, "run": place.run, "step": place.step},
     ).fetchone()
-    if row is not None and row[0] != place.run:
-        reason = f"The contract was used up by run {row[0]}."
+    if used_by is not None and used_by != place.run:
+        reason = f"The contract was used up by run {used_by}."
         yield deny("call.run", reason, "replayed")
-    row = home.database.execute(
-        "SELECT contract FROM runs WHERE run = ? AND contract != ? LIMIT 1",
-        (place.run, place.contract),
-    ).fetchone()
-    if row is not None:
-        reason = f"Run {place.run} belongs to contract {row[0][:12]}."
+    if belongs_to is not None:
+        reason = f"Run {place.run} belongs to contract {belongs_to[:12]}."
         yield deny("call.run", reason, "replayed")
-    (later,) = home.database.execute(
-        "SELECT COUNT(*) FROM runs WHERE run = ? AND step > ?", (place.run, place.step)
-    ).fetchone()
     if later:
         yield deny("call.order", "A later step has begun.", "replayed")
 

@@ -57,6 +57,7 @@ class Assembly:
         self._home = home
         self._keys = keys
         self._site = home.get("name")
+        self._folder = str(home.folder("work"))
         self._split = lru_cache(maxsize=16)(self._split_anew)
 
     def work(self, call: Call, contract: Contract, dataset: Registered) -> Work:
@@ -93,7 +94,7 @@ class Assembly:
             manifest=dataset.manifest,
             table=dataset.table,
             images=dataset.images,
-            folder=str(self._home.folder("work")),
+            folder=self._folder,
             split=self._split(dataset.manifest.patients, split_of(plan), dataset.table),
             profile=PROFILES[contract.privacy.profile],
             seconds=contract.resources.seconds,
