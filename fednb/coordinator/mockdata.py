@@ -2,29 +2,104 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from fednb.display import html, text
-from fednb.display.hooks import Shown
+from fednb.display.hooks import Shown, render
 from fednb.errors import InputError
 from fednb.imaging.readers import read_volume
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from fednb.display.html import Html
+    from fednb.imaging.readers import Volume
     from fednb.records.datasets import DatasetCard
     from fednb.records.tasks import Plan
 
 DryRunner = Callable[["Plan", "MockData"], object]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class MockView:
+    """Mock volumes on one grid: live under a Jupyter kernel, a picture elsewhere.
+
+    Attributes
+    ----------
+    title
+        What is shown.
+    volumes
+        By modality: float32, (X, Y, Z), RAS.
+    spacing
+        Millimetres a voxel along each axis.
+    modality
+        The one shown first.
+    """
+
+    title: str
+    volumes: dict[str, NDArray[np.float32]]
+    spacing: tuple[float, float, float]
+    modality: str
+
+    @cached_property
+    def figure(self) -> Figure:
+        """Three central slices of the modality shown first."""
+        from matplotlib.figure import Figure
+
+        data, (dx, dy, dz) = self.volumes[self.modality], self.spacing
+        x, y, z = (size // 2 for size in data.shape)
+        planes = {
+            "sagittal": (data[x, :, :], dz / dy),
+            "coronal": (data[:, y, :], dz / dx),
+            "axial": (data[:, :, z], dy / dx),
+        }
+        figure = Figure(figsize=(9, 3.2), layout="constrained")
+        panels = figure.subplots(1, 3)
+        for axes, (name, (plane, aspect)) in zip(panels, planes.items(), strict=True):
+            axes.imshow(plane.T, origin="lower", cmap="gray", aspect=aspect)
+            axes.set_title(name)
+            axes.set_axis_off()
+        words = text.visible(f"{self.title} {self.modality}")
+        figure.suptitle(words, parse_math=False)
+        return figure
+
+    @property
+    def axes(self) -> list[Axes]:
+        """The panels of `figure`."""
+        return self.figure.axes
+
+    @override
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.volumes[self.modality].shape))
+        names = ", ".join(self.volumes)
+        return text.visible(f"{self.title}: {names}; {size} voxels")
+
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> dict[str, object]:
+        del include, exclude  # IPython filters by itself
+        bundle = render(self)
+        return self.static() if bundle is None else bundle
+
+    def static(self) -> dict[str, object]:
+        """Return the MIME bundle for pages without a kernel: text and a PNG."""
+        picture = io.BytesIO()
+        self.figure.savefig(picture, format="png")
+        encoded = base64.b64encode(picture.getvalue()).decode()
+        return {"text/plain": repr(self), "image/png": encoded}
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,45 +148,58 @@ class MockData(Shown):
         InputError
             There is no such patient or volume.
         """
+        found = self._modalities(index)
+        return self._read(found[self._chosen(index, modality)]).data
+
+    def view(self, index: int = 0, modality: str = "") -> MockView:
+        """Return a mock patient's volumes, to be looked at.
+
+        Parameters
+        ----------
+        index
+            Number of the mock patient.
+        modality
+            The one shown first. Empty: the first that the patient has.
+
+        Raises
+        ------
+        InputError
+            There is no such patient or volume.
+        """
+        chosen = self._chosen(index, modality)
+        files = self._modalities(index)
+        read = {name: self._read(files[name]) for name in sorted(files)}
+        first = read[chosen]
+        # one grid: a modality on another one can be asked for by its name
+        alike = {n: v.data for n, v in read.items() if v.data.shape == first.data.shape}
+        title = f"mock {self.card.dataset}, patient {index}"
+        return MockView(title, alike, first.spacing, chosen)
+
+    def _modalities(self, index: int) -> dict[str, str]:
+        """Return the names of a patient's files by modality."""
         if not 0 <= index < len(self.patients):
             message = f"There are {len(self.patients)} mock patients; got {index}."
             raise InputError(message)
         folder = f"images/{self.patients[index]}/"
-        found = {
+        return {
             Path(n).name.removesuffix(".gz").removesuffix(".nii"): n
             for n in self.files
             if n.startswith(folder)
         }
+
+    def _chosen(self, index: int, modality: str) -> str:
+        found = self._modalities(index)
         chosen = modality or next(m for m in self.card.modalities if m in found)
         if chosen not in found:
             message = f"Mock patient {index} has {sorted(found)}, not {chosen!r}."
             raise InputError(message)
-        name = Path(found[chosen]).name
+        return chosen
+
+    def _read(self, file: str) -> Volume:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / name
-            path.write_bytes(self.files[found[chosen]])
-            return read_volume(path).data
-
-    def view(self, index: int = 0, modality: str = "") -> Figure:
-        """Return three central slices of a mock volume as a figure."""
-        from matplotlib.figure import Figure
-
-        data = self.volume(index, modality)
-        x, y, z = (size // 2 for size in data.shape)
-        planes = {
-            "sagittal": data[x, :, :],
-            "coronal": data[:, y, :],
-            "axial": data[:, :, z],
-        }
-        figure = Figure(figsize=(9, 3.2), layout="constrained")
-        for axes, (name, plane) in zip(
-            figure.subplots(1, 3), planes.items(), strict=True
-        ):
-            axes.imshow(plane.T, origin="lower", cmap="gray")
-            axes.set_title(name)
-            axes.set_axis_off()
-        figure.suptitle(f"mock {self.card.dataset}, patient {index} {modality}")
-        return figure
+            path = Path(folder) / Path(file).name
+            path.write_bytes(self.files[file])
+            return read_volume(path)
 
     def save(self, folder: Path) -> Path:
         """Write the files below a folder and return it."""

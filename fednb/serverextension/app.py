@@ -9,6 +9,7 @@ from jupyter_server.extension.application import ExtensionApp
 from traitlets import List, Unicode
 from typing_extensions import override
 
+from fednb.serverextension import viewer_files
 from fednb.serverextension.handlers import ROUTES
 from fednb.serverextension.manager import HomesManager
 
@@ -39,8 +40,9 @@ class FednbExtension(ExtensionApp):
 
     @override
     def initialize_handlers(self) -> None:
-        """Add the routes."""
+        """Add the routes, and the 3D viewer's files."""
         self.handlers.extend(ROUTES)
+        self.handlers.extend(viewer_files.handlers(""))
 
     @override
     async def stop_extension(self) -> None:

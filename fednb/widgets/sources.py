@@ -16,15 +16,15 @@ CSS: Final = STATIC / "fednb.css"
 """One stylesheet for all, scoped to the class ``fednb-live``."""
 
 
-def module(name: str) -> str:
+def module(*names: str) -> str:
     """Return a widget's ES module, behind what all of them share.
 
     Parameters
     ----------
-    name
-        Of the file in `STATIC`, without ``.js``.
+    names
+        Of files in `STATIC`, without ``.js``; the last is the widget's own.
     """
-    parts = (STATIC / f"{part}.js" for part in ("common", name))
+    parts = (STATIC / f"{part}.js" for part in ("common", *names))
     return "\n".join(part.read_text(encoding="utf-8") for part in parts)
 
 

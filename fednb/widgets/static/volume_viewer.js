@@ -1,0 +1,125 @@
+// Volumes in three dimensions by itk-vtk-viewer, served by this page's own server, or
+// as three planes where that cannot be had.
+
+const ROUTE = "fednb/static/itk-vtk-viewer/itkVtkViewer.js";
+const NO_WEBGL = "Slices are shown: this browser has no WebGL.";
+const NO_FILES = "Slices are shown: the 3D viewer is not served here.";
+const NO_VIEWER = "Slices are shown: the 3D viewer could not start.";
+
+const hasWebGL = () => {
+  const context = make("canvas").getContext("webgl2");
+  // pages may hold only a few of them
+  context?.getExtension("WEBGL_lose_context")?.loseContext();
+  return Boolean(context);
+};
+
+// Address of the viewer on the server that this page came from, or null.
+const addressOf = (page) => {
+  const config = page.getElementById("jupyter-config-data");
+  const base = config ? JSON.parse(config.textContent).baseUrl : null;
+  // a path: never another machine
+  return /^\/(?!\/)/.test(base ?? "") ? `${base.replace(/\/*$/, "/")}${ROUTE}` : null;
+};
+
+const isServed = async (address) => {
+  const found = await fetch(address, { method: "HEAD" }).catch(() => null);
+  return Boolean(found?.ok && /javascript/.test(found.headers.get("content-type") ?? ""));
+};
+
+const loadScript = (address) =>
+  new Promise((resolve, reject) => {
+    const script = make("script", { src: address });
+    // its UMD wrapper would hand itself to an AMD loader of the page
+    const define = window.define;
+    window.define = undefined;
+    const end = (settle) => () => {
+      window.define = define;
+      script.remove();
+      settle(window.itkVtkViewer);
+    };
+    script.addEventListener("load", end(resolve));
+    script.addEventListener("error", end(reject));
+    document.head.append(script);
+  });
+
+// Once a page, however many viewers it has.
+const engineOf = (address) => {
+  window.fednbVolumeEngine ??= loadScript(address);
+  return window.fednbVolumeEngine;
+};
+
+// A volume as itk-wasm describes it; ITK's world is LPS, ours RAS.
+const imageOf = (channel, shape, spacing) => ({
+  imageType: { dimension: 3, componentType: "float32", pixelType: "Scalar", components: 1 },
+  // the viewer's own page never gets a word of another party
+  name: "volume",
+  origin: [0, 0, 0],
+  spacing: [...spacing],
+  direction: new Float64Array([-1, 0, 0, 0, -1, 0, 0, 0, 1]),
+  size: [...shape],
+  data: voxelsOf(channel),
+  metadata: new Map(),
+});
+
+// Why there is no third dimension; empty where there is one.
+const hindrance = async (backend) => {
+  if (backend === "canvas") return { why: "" };
+  if (!hasWebGL()) return { why: NO_WEBGL };
+  const address = addressOf(document);
+  if (!address || !(await isServed(address))) return { why: NO_FILES };
+  const engine = await engineOf(address).catch(() => null);
+  return engine ? { engine } : { why: NO_VIEWER };
+};
+
+function render({ model, el }) {
+  const channels = model.get("channels");
+  const [shape, spacing] = [model.get("shape"), model.get("spacing")];
+  const body = make("div", { class: "scene" });
+  const note = make("p", { class: "muted", role: "status" });
+  const options = channels.map(({ name }, i) => make("option", { value: i }, name));
+  const choice = make("select", { "aria-label": "modality" }, ...options);
+  const several = channels.length > 1 ? choice : "";
+  const heading = make("div", { class: "heading" }, make("span", {}, model.get("title")), several);
+  const head = make("div", { class: "fednb-live" }, heading, note);
+  // keys are ours while the focus is here: the notebook does not take them
+  const root = make("div", { class: "fednb-volume", "data-lm-suppress-shortcuts": true }, head, body);
+  el.append(root);
+  let closed = false;
+  let show = () => {};
+
+  const planes = (why) => {
+    const slices = slicesOf(shape, spacing);
+    note.textContent = why;
+    body.replaceChildren(slices.node);
+    root.setAttribute("data-shown", "slices");
+    show = slices.show;
+    show(channels[Number(choice.value)]);
+  };
+  const scene = async (engine) => {
+    const image = (channel) => imageOf(channel, shape, spacing);
+    const stage = make("div", { class: "stage" });
+    body.replaceChildren(stage);
+    const viewer = await engine.createViewer(stage, { image: image(channels[Number(choice.value)]) });
+    if (closed) return;
+    root.setAttribute("data-shown", "scene");
+    show = (channel) => viewer.setImage(image(channel));
+  };
+  const begin = async () => {
+    const { engine, why } = await hindrance(model.get("backend"));
+    if (closed) return;
+    if (!engine) planes(why);
+    else await scene(engine).catch(() => closed || planes(NO_VIEWER));
+  };
+  choice.addEventListener("change", () => show(channels[Number(choice.value)]));
+  begin();
+  return () => {
+    closed = true;
+    // a scene keeps its WebGL context until it is told to let go
+    for (const canvas of body.querySelectorAll?.("canvas") ?? []) {
+      canvas.getContext("webgl2")?.getExtension("WEBGL_lose_context")?.loseContext();
+    }
+    root.remove();
+  };
+}
+
+export default { render };
