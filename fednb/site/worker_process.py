@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from fednb.config import MAX_MESSAGE_BYTES
@@ -107,7 +108,9 @@ class WorkerProcess:
         process.wait()
         for stream in (process.stdin, process.stdout):
             if stream is not None:
-                stream.close()
+                # a job that a killed worker did not take is lost with it
+                with suppress(OSError):
+                    stream.close()
 
     def _run(
         self,
@@ -117,15 +120,10 @@ class WorkerProcess:
         last: Callable[[bytes], bool],
     ) -> bytes:
         process = self._started()
-        if process.stdin is None:
-            message = "The worker has no pipe."
-            raise FednbError(message)
-        try:
-            write_frame(cast("BinaryIO", process.stdin), job)
-        except OSError as error:
-            self.close()
-            message = "The worker process ended before it took the task."
-            raise FednbError(message, detail=str(error)) from error
+        # a worker that still imports torch takes no job, and is stopped all the same
+        threading.Thread(
+            target=_write, args=(process, job), daemon=True, name="fednb-job"
+        ).start()
         while True:
             frame = self._next(deadline, allowed)
             if frame is None:
@@ -170,6 +168,14 @@ class WorkerProcess:
         )
         reader.start()
         return process
+
+
+def _write(process: subprocess.Popen[bytes], job: bytes) -> None:
+    """Hand the worker its job; one that takes none is as good as dead."""
+    try:
+        write_frame(cast("BinaryIO", process.stdin), job)
+    except (OSError, ValueError):
+        process.kill()
 
 
 def _read(process: subprocess.Popen[bytes], frames: Frames) -> None:

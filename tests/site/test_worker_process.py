@@ -90,6 +90,15 @@ def test_a_task_over_its_time_is_killed_and_says_so(worker):
     assert gone(process)
 
 
+def test_a_worker_that_does_not_take_its_task_is_stopped_too(worker, tmp_path):
+    # one that still imports torch reads no pipe, and a pipe holds 64 KiB
+    (tmp_path / "echo_worker.py").write_text("import threading as t; t.Event().wait()")
+    began = time.monotonic()
+    with pytest.raises(RunStoppedError, match=r"^The task was stopped\.$"):
+        run(worker, bytes(10**6), allowed=lambda: time.monotonic() - began < 0.3)
+    assert worker.pid == 0
+
+
 def test_a_task_that_is_not_allowed_never_begins(worker):
     with pytest.raises(RunStoppedError, match="before it began"):
         run(worker, b"one", allowed=lambda: False)
