@@ -116,6 +116,7 @@ def training_plan(
         split=SPLIT,
         seed=seed,
         threads=threads,
+        validate_every=2,
     )
 
 

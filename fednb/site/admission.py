@@ -66,7 +66,7 @@ def route(plan: TrainingPlan, sites: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def check_call(
-    call: Call, contract: Contract, *, home: Home, approvals: Approvals
+    call: Call, contract: Contract, *, inputs: str, home: Home, approvals: Approvals
 ) -> Decision:
     """Say whether a call is the next thing that its contract allows.
 
@@ -74,16 +74,18 @@ def check_call(
     ----------
     call
         A new call: a repeated one was answered before this.
+    inputs
+        Hash of its arrays.
     contract
         In force.
     home, approvals
         Of this site.
     """
-    return settle(_call(call, contract, home, approvals))
+    return settle(_call(call, contract, inputs, home, approvals))
 
 
 def _call(
-    call: Call, contract: Contract, home: Home, approvals: Approvals
+    call: Call, contract: Contract, inputs: str, home: Home, approvals: Approvals
 ) -> Iterator[Decision]:
     place = call.place
     if not 0 <= place.step < len(contract.steps) or place.attempt < 0:
@@ -98,7 +100,7 @@ def _call(
         yield from _query(call, contract)
         return
     yield from _run(call, contract, home)
-    yield from _order(call, contract, home)
+    yield from _order(call, contract, inputs, home)
     yield from _inputs(call, contract, home, approvals)
 
 
@@ -111,25 +113,15 @@ def run_state(home: Home, run: str, step: int) -> RunState | None:
 
 
 def next_state(call: Call, before: RunState | None, **changes: object) -> bytes:
-    """Return the stored form of a run's state after a call."""
+    """Return the stored form of a run's state after a call, with `changes`."""
     base = before or RunState(0, 0)
     after = msgspec.structs.replace(
         base,
         round=call.place.round,
         attempt=call.place.attempt,
-        inputs=inputs_of(call),
         **changes,
     )
     return msgspec.msgpack.encode(after)
-
-
-def inputs_of(call: Call) -> str:
-    """Return a hash of a call's arrays: another attempt of a round has the same."""
-    parts = [
-        f"{name}:{a.dtype}:{a.shape}:{sha256_hex(a.data)}"
-        for name, a in sorted(call.arrays.items())
-    ]
-    return sha256_hex("\x1f".join(parts).encode())
 
 
 def artefact_of(plan: AnyPlan) -> str:
@@ -191,7 +183,9 @@ def _run(call: Call, contract: Contract, home: Home) -> Iterator[Decision]:
         yield deny("call.order", "A later step has begun.", "replayed")
 
 
-def _order(call: Call, contract: Contract, home: Home) -> Iterator[Decision]:
+def _order(
+    call: Call, contract: Contract, inputs: str, home: Home
+) -> Iterator[Decision]:
     # rounds come one after the other; only the newest may have another attempt
     place = call.place
     plan = contract.steps[place.step]
@@ -210,7 +204,7 @@ def _order(call: Call, contract: Contract, home: Home) -> Iterator[Decision]:
     if place.round != expected and not again:
         reason = f"Round {place.round} was asked; round {expected} is next."
         yield deny("call.order", reason, "replayed")
-    if again and state is not None and state.inputs != inputs_of(call):
+    if again and state is not None and state.inputs != inputs:
         # or a coordinator could ask one round at as many weights as it has calls
         reason = f"Round {place.round} was answered before for other inputs."
         yield deny("call.inputs", reason, "replayed")

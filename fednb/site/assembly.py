@@ -60,7 +60,9 @@ class Assembly:
         self._folder = str(home.folder("work"))
         self._split = lru_cache(maxsize=16)(self._split_anew)
 
-    def work(self, call: Call, contract: Contract, dataset: Registered) -> Work:
+    def work(
+        self, call: Call, contract: Contract, dataset: Registered, inputs: str
+    ) -> Work:
         """Return the work of an admitted call.
 
         Parameters
@@ -71,6 +73,8 @@ class Assembly:
             In force.
         dataset
             The contract's, at this site.
+        inputs
+            Hash of the call's arrays.
 
         Raises
         ------
@@ -101,6 +105,7 @@ class Assembly:
             gpu_gib=contract.resources.gpu_gib,
             columns=contract.columns,
             arrays=call.arrays,
+            inputs=inputs,
         )
         if isinstance(plan, StatisticsPlan):
             return replace(

@@ -183,7 +183,8 @@ class Gatekeeper:
         return self._releases.state(filed.status if filed else "unknown")
 
     def _call(self, call: Call) -> bytes:
-        digest = call.digest()
+        inputs = call.inputs()
+        digest = call.digest(inputs)
         place = call.place
         about: dict[str, object] = {
             "call": call.id,
@@ -200,7 +201,7 @@ class Gatekeeper:
                 return known
             future = self._working.get(call.id)
             if future is None:
-                admitted = self._admit(call)
+                admitted = self._admit(call, inputs)
                 if isinstance(admitted, Decision):
                     return self._releases.refuse(admitted, about)
                 work, contract = admitted
@@ -235,23 +236,23 @@ class Gatekeeper:
             return self.refuse(error, about)
         return future.result()
 
-    def _admit(self, call: Call) -> tuple[Work, Contract] | Decision:
+    def _admit(self, call: Call, inputs: str) -> tuple[Work, Contract] | Decision:
         """Check everything that a call must satisfy, and assemble its work."""
         filed = self._approvals.check(call.place.contract)
         if isinstance(filed, Decision):
             return filed
         contract = filed.contract
         dataset = self._catalog.find(contract.dataset)
-        decision = settle(self._checks(call, filed, dataset))
+        decision = settle(self._checks(call, inputs, filed, dataset))
         if not decision.allow or dataset is None:
             return decision
-        work = self._assembly.work(call, contract, dataset)
+        work = self._assembly.work(call, contract, dataset, inputs)
         if not contract.standing:
             self._begun[filed.hash] = call.place.run
         return work, contract
 
     def _checks(
-        self, call: Call, filed: Filed, dataset: Registered | None
+        self, call: Call, inputs: str, filed: Filed, dataset: Registered | None
     ) -> Iterator[Decision]:
         if self._executor.stopped(call.place.run):
             yield deny("call.stopped", "The run was stopped here.", "stopped")
@@ -262,7 +263,13 @@ class Gatekeeper:
             yield deny("call.dataset", reason, "unknown-dataset")
             return
         yield self._check_data(call, filed, dataset)
-        yield check_call(call, contract, home=self._home, approvals=self._approvals)
+        yield check_call(
+            call,
+            contract,
+            inputs=inputs,
+            home=self._home,
+            approvals=self._approvals,
+        )
         begun = self._begun.get(filed.hash, call.place.run)
         if not contract.standing and begun != call.place.run:
             # its first round is still being worked on: nothing is recorded yet
@@ -326,7 +333,9 @@ class Gatekeeper:
         wanted = artefact_of(work.plan)
         if wanted.startswith("step:"):
             pins[wanted.removeprefix("step:")] = sha256_hex(call.arrays["weights"].data)
-        return next_state(call, before, pinned=pins, history=work.history)
+        return next_state(
+            call, before, pinned=pins, history=work.history, inputs=work.inputs
+        )
 
 
 def verdict_of(error: BaseException) -> Decision:

@@ -37,8 +37,8 @@ class Work:
         Where caches, embeddings and strategy state are kept.
     split
         Patient indices by part.
-    arrays
-        Inputs by name.
+    arrays, inputs
+        Inputs by name, and a hash of them as they came.
     embedding
         File of embeddings to write or to read.
     profile, seconds, gpu_gib, columns
@@ -72,6 +72,7 @@ class Work:
     seconds: float
     gpu_gib: float
     columns: tuple[Column, ...]
+    inputs: str
     arrays: dict[str, Array] = field(default_factory=dict)
     embedding: str = ""
     layout: StatisticsLayout | None = None

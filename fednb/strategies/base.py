@@ -210,7 +210,8 @@ class Strategy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         mean
             sum_k p_k v_k of every vector that `vectors` names.
         """
-        weights = (state.weights + mean["update"]).astype(np.float32)
+        moved = state.weights + mean["update"]
+        weights = moved.astype(np.float32, copy=False)
         return StrategyState(state.round + 1, weights, state.extra)
 
     def local(self, work: LocalRound) -> Vectors:
