@@ -1,0 +1,36 @@
+// A notification when a request arrives. No word of the requester is in it.
+
+import { Notification } from '@jupyterlab/apputils';
+
+import type { RequestsModel } from './model';
+import type { IRequest, RequestKey } from './types';
+
+/** Milliseconds; the status bar goes on telling. */
+const SHOWN = 10_000;
+
+/** Tell about requests that arrive while the page is open, and about those that wait. */
+export function notifyArrivals(
+  model: RequestsModel,
+  open: (key: RequestKey) => void,
+  openPanel: () => void
+): void {
+  model.arrived.connect((_, fresh) => {
+    const [first] = fresh;
+    if (!first) {
+      return;
+    }
+    const alone = fresh.length === 1;
+    const read = {
+      label: alone ? 'Read it' : 'Show them',
+      callback: () => (alone ? open(first) : openPanel())
+    };
+    Notification.info(message(fresh), { autoClose: SHOWN, actions: [read] });
+  });
+}
+
+function message(fresh: IRequest[]): string {
+  const sites = [...new Set(fresh.map(r => r.site))].join(', ');
+  return fresh.length === 1
+    ? `A request to ${sites} waits for your decision.`
+    : `${fresh.length} requests to ${sites} wait for your decision.`;
+}
