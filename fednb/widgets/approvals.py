@@ -12,6 +12,7 @@ from typing_extensions import override
 from fednb.display.text import utc, visible
 from fednb.errors import FednbError, InputError
 from fednb.owner.site_owner import SiteOwner
+from fednb.widgets.comms import hear_while_busy
 from fednb.widgets.publisher import Publisher
 from fednb.widgets.sources import CSS, ask, module
 
@@ -75,6 +76,7 @@ class ApprovalInbox(anywidget.AnyWidget):
         self._lock = threading.Lock()
         self._show()
         self.on_msg(self._on_message)
+        hear_while_busy(self)
         self.publisher = Publisher(self._refresh, LEASE_SECONDS)
 
     @override

@@ -13,6 +13,7 @@ from typing_extensions import override
 from fednb.display.text import utc, visible
 from fednb.errors import FednbError
 from fednb.records.service import FINAL
+from fednb.widgets.comms import hear_while_busy
 from fednb.widgets.publisher import Publisher
 from fednb.widgets.sources import CSS, ask, module
 
@@ -70,6 +71,7 @@ class RunMonitor(anywidget.AnyWidget):
         self._lock = threading.Lock()
         self._verbs = {"pause": run.pause, "resume": run.resume, "stop": run.stop}
         self.on_msg(self._on_message)
+        hear_while_busy(self)
         self.publisher = Publisher(self._publish)
         self.publisher.start()
 

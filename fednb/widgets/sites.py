@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from fednb.display.text import visible
 from fednb.errors import FednbError
+from fednb.widgets.comms import hear_while_busy
 from fednb.widgets.publisher import Publisher
 from fednb.widgets.sources import CSS, module
 
@@ -49,6 +50,7 @@ class SitesTable(anywidget.AnyWidget):
         self._federation = federation
         self._names: tuple[str, ...] = ()
         self.on_msg(self._on_message)
+        hear_while_busy(self)
         self.publisher = Publisher(self._refresh, LEASE_SECONDS)
 
     @override
