@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,7 +14,11 @@ from fednb.errors import PlanError, UnknownNameError
 from fednb.imaging import transforms
 from fednb.models import registry as models
 from fednb.privacy.egress import outputs_of
-from fednb.privacy.profiles import PROFILES, at_least_as_strict
+from fednb.privacy.profiles import (
+    MAX_PARAMETER_SHARE,
+    PROFILES,
+    at_least_as_strict,
+)
 from fednb.privacy.secure_sum import MINIMUM_SITES
 from fednb.records.contracts import Contract, Participant, Privacy, Resources
 from fednb.records.service import Prepare, Prepared
@@ -101,6 +105,10 @@ class Terms:
     days: float = DAYS
 
 
+TERMS: Final = ("profile", "secure_sum", "resources", "days")
+"""Fields of `Terms` that a scientist may leave out."""
+
+
 def draft(
     plan: Plan,
     terms: Terms,
@@ -135,6 +143,9 @@ def draft(
         raise PlanError(message)
     steps = settle_steps(plan, cards)
     privacy = _privacy(terms, cards)
+    for step in steps:
+        if isinstance(step, CoxPlan | LogisticPlan) and privacy.profile != "open":
+            _check_size(step, cards)
     initial, parameters = _prepare_all(steps, prepare)
     names = sorted(cards)
     subjects = [max(cards[n].subjects, 1) for n in names]
@@ -282,6 +293,37 @@ def _check_outcome(
                 f"{column.kind}. There are: {fit or 'none'}."
             )
             raise PlanError(message)
+
+
+def _check_size(head: CoxPlan | LogisticPlan, cards: Mapping[str, DatasetCard]) -> None:
+    """Refuse a head that sites would refuse for its size (disclosure rule 9).
+
+    Cards tell rounded counts of all patients, so this finds what cannot pass; sites
+    count those with complete values.
+    """
+    columns = len(head.covariates)
+    if head.features == "score":
+        columns += 1
+    elif head.embedding is not None and head.features == "embedding":
+        columns += head.embedding.width
+    shares = dict(zip(("train", "validation", "test"), _shares(head), strict=True))
+    share = shares.get(head.fit_on, 1.0)
+    patients = share * sum(card.subjects for card in cards.values())
+    if columns > MAX_PARAMETER_SHARE * patients:
+        message = (
+            f"{columns} coefficients are too many for about {patients:.0f} patients of "
+            f"the part {head.fit_on!r}: sites allow {MAX_PARAMETER_SHARE:.0%}. Use "
+            'features="score", fewer covariates, a larger part, or more sites.'
+        )
+        raise PlanError(message)
+
+
+def _shares(head: CoxPlan | LogisticPlan) -> tuple[float, float, float]:
+    """Return the shares of the three parts; a column's split may give all to one."""
+    split = head.split
+    if split.column:
+        return (1.0, 1.0, 1.0)
+    return (split.train, split.validation, split.test)
 
 
 def _settle_model(model: ModelRef, steps: Sequence[AnyPlan]) -> ModelRef:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from fednb.coordinator.client import Client
-from fednb.coordinator.contracting import Scientist, Terms, draft
+from fednb.coordinator.contracting import TERMS, Scientist, Terms, draft
 from fednb.coordinator.handles import Request, Run
 from fednb.coordinator.listings import DatasetIndex, Sites
 from fednb.coordinator.outcomes import Reading
@@ -164,6 +164,10 @@ class Federation(Shown):
             raise PlanError(message)
         name = dataset or self._only_dataset()
         cards = self._cards(name, sites)
+        for term in terms:
+            if term not in TERMS:
+                kind = "term of a request"
+                raise UnknownNameError(kind, term, TERMS)
         asked = Terms(name, purpose, **terms)
         contract = draft(plan, asked, cards, self._scientist, self._client.prepare)
         return self._propose(contract)

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from fednb.display import html, text
 from fednb.display.hooks import Shown
-from fednb.errors import UnknownNameError
+from fednb.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +86,13 @@ class DatasetIndex(Shown):
     def __len__(self) -> int:
         return len(self._found)
 
-    def __getitem__(self, index: int) -> DatasetProxy:
+    def __getitem__(self, index: int | str) -> DatasetProxy:
+        if isinstance(index, str):
+            message = (
+                f"Datasets of several sites are listed by number, not by {index!r}. "
+                f"Use fed.datasets.search({index!r}), or fed[site].datasets[{index!r}]."
+            )
+            raise InputError(message)
         return self._found[index]
 
     def search(

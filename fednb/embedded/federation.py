@@ -15,10 +15,10 @@ from fednb.coordinator.contracting import ProfileName, Scientist
 from fednb.coordinator.federation import Federation as BaseFederation
 from fednb.coordinator.service import Service
 from fednb.coordinator.store import Store
-from fednb.errors import InputError
+from fednb.errors import DatasetError, InputError
 from fednb.imaging.quality import infer_columns
 from fednb.owner import SiteOwner
-from fednb.owner.datasets import check_inferred
+from fednb.owner.datasets import inferred_problems
 from fednb.records.studies import StudyPlan
 from fednb.records.tasks import TrainingPlan
 from fednb.site.server import SiteServer, initial_weights
@@ -128,8 +128,9 @@ class Federation(BaseFederation):
             raise InputError(message)
         tables = {name: _with_ids(frame, name) for name, frame in frames.items()}
         whole = pd.concat(list(tables.values()), ignore_index=True)
-        if not columns:
-            check_inferred(whole, profile)
+        problems = [] if columns else inferred_problems(whole, profile)
+        if problems:
+            raise DatasetError(problems)
         declared = columns or infer_columns(whole)
         owned = Path(tempfile.mkdtemp(prefix="fednb-")) if folder is None else None
         root = owned or Path(folder or ".")

@@ -9,7 +9,7 @@ import msgspec
 
 from fednb.display import html, text
 from fednb.display.hooks import Shown
-from fednb.errors import DatasetError, InputError, UnknownNameError
+from fednb.errors import InputError, UnknownNameError
 from fednb.imaging.tables import infer_columns
 from fednb.privacy.profiles import profile_named
 from fednb.records.datasets import Column
@@ -220,8 +220,8 @@ def read_columns(path: Path) -> tuple[Column, ...]:
         raise InputError(message) from error
 
 
-def check_inferred(frame: pd.DataFrame, profile: str) -> None:
-    """Refuse to publish labels that nobody declared and that few patients have.
+def inferred_problems(frame: pd.DataFrame, profile: str) -> list[str]:
+    """Return which undeclared labels of few patients would be published.
 
     A card names a column's labels. Where they are read from the table, a free text or
     a name would be published; the owner must have written down such labels.
@@ -233,10 +233,10 @@ def check_inferred(frame: pd.DataFrame, profile: str) -> None:
     profile
         The site's disclosure profile: its threshold counts.
 
-    Raises
-    ------
-    DatasetError
-        Names each such column.
+    Returns
+    -------
+    list of str
+        One line for each such column.
     """
     threshold = profile_named(profile).threshold
     problems = []
@@ -251,8 +251,7 @@ def check_inferred(frame: pd.DataFrame, profile: str) -> None:
                 f"fewer than {threshold} patients and would be published; declare the "
                 "column with its labels, or leave it out of the declaration"
             )
-    if problems:
-        raise DatasetError(problems)
+    return problems
 
 
 def _column(column: Column, counts: Mapping[str, int]) -> tuple[object, ...]:

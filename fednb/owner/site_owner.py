@@ -24,8 +24,8 @@ from fednb.imaging.tables import read_raw
 from fednb.owner.datasets import (
     OwnerDataset,
     OwnerDatasets,
-    check_inferred,
     dataset_of,
+    inferred_problems,
 )
 from fednb.owner.ledger import OwnerLedger
 from fednb.owner.policy import OwnerPolicy
@@ -234,7 +234,8 @@ class SiteOwner(Shown):
             source = replace(source, table=self._table(name, table))
             profile = read_policy(self._home).profile
             if columns is None:
-                check_inferred(read_raw(source.table), profile)
+                found = inferred_problems(read_raw(source.table), profile)
+                source = replace(source, problems=tuple(found))
             _, warnings = self._catalog.create(
                 source, profile=profile, gpus=gpu_names(), enter=self._enter
             )

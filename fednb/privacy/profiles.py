@@ -11,6 +11,9 @@ Rounding = Literal["nearest-10", "midpoint-6", "none"]
 
 _STRICTNESS: Final[dict[str, int]] = {"none": 0, "midpoint-6": 1, "nearest-10": 2}
 
+MAX_PARAMETER_SHARE: Final = 0.1
+"""Coefficients a patient, at most (disclosure rule 9)."""
+
 
 @dataclass(frozen=True)
 class Profile:

@@ -62,6 +62,8 @@ class Source:
         For the card.
     synthetic
         Whether the data are made up.
+    problems
+        What is wrong already before files are looked at; listed with the rest.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Source:
     summary: str = ""
     terms: str = ""
     synthetic: bool = False
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,14 +152,7 @@ class Catalog:
             The home could not be written; nothing of the dataset is left in it.
         """
         self._check_name(source.name)
-        found = survey(
-            source.images,
-            source.table,
-            source.columns,
-            dataset=source.name,
-            modalities=source.modalities,
-            expected_labels=source.labels,
-        )
+        found = _surveyed(source)
         card = self._card(source, found, profile, gpus)
         mock = self._home.folder("mock") / source.name
         with ExitStack() as undo:
@@ -329,6 +325,26 @@ class Catalog:
             synthetic=source.synthetic,
             published=int(time.time()),
         )
+
+
+def _surveyed(source: Source) -> Survey:
+    """Survey a source; what was known to be wrong is listed with what is found."""
+    problems = list(source.problems)
+    found = None
+    try:
+        found = survey(
+            source.images,
+            source.table,
+            source.columns,
+            dataset=source.name,
+            modalities=source.modalities,
+            expected_labels=source.labels,
+        )
+    except DatasetError as error:
+        problems += error.problems
+    if problems or found is None:
+        raise DatasetError(problems)
+    return found
 
 
 def _make_mock(target: Path, source: Source, manifest: Manifest) -> None:

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 
 from fednb.errors import DatasetError
 from fednb.privacy.disclosure import round_count
+from fednb.privacy.profiles import MAX_PARAMETER_SHARE
 from fednb.records.outputs import Decision
 from fednb.records.tasks import CoxPlan, LogisticPlan
 from fednb.site.tasks.table import table_of
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from fednb.survival.protocol import HeadDesign, HeadState
 
     Floats = NDArray[np.float64]
-
-MAX_PARAMETER_SHARE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
