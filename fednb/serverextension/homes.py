@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from fednb.errors import HomeError
 from fednb.records.base import sha256_hex
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fednb.owner.requests import Requests
     from fednb.owner.site_owner import SiteOwner
 
@@ -67,6 +71,24 @@ class ServedHome:
             self._requests = owner.requests
             self._seen, self._looked = stamp, now
         return self._requests
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Say whose home it is where its files cannot be read.
+
+        Raises
+        ------
+        HomeError
+            In place of an error of the operating system.
+        """
+        try:
+            yield
+        except OSError as error:
+            message = (
+                f"{self.path} cannot be read ({error.strerror}). Start JupyterLab as "
+                "the user to whom the home belongs."
+            )
+            raise HomeError(message) from error
 
     def close(self) -> None:
         """Let go of the database."""

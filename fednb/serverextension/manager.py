@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from fednb.display.text import visible
@@ -13,10 +15,9 @@ from fednb.serverextension.homes import ServedHome
 from fednb.serverextension.records import dataset_row, request_card, request_row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from fednb.owner.requests import OwnerRequest
-    from fednb.owner.site_owner import SiteOwner
     from fednb.serverextension.records import Row
 
 MAX_SHOWN: Final = 200
@@ -70,43 +71,35 @@ class HomesManager:
         FednbError
             There is no such home, it cannot be used, or its ledger does not hold.
         """
-        served = self._home(home)
-        owner = served.owner()
-        check = owner.ledger.verify()
-        standing: dict[str, int] = {}
-        for request in served.requests():
-            standing[request.status] = standing.get(request.status, 0) + 1
-        return {
-            **_facts(served, owner),
-            "requests": standing,
-            "ledger": {"entries": check.count, "head": check.head},
-        }
+        with self._reading(home) as served:
+            check = served.owner().ledger.verify()
+            standing = Counter(request.status for request in served.requests())
+            return {
+                **_facts(served),
+                "requests": dict(standing),
+                "ledger": {"entries": check.count, "head": check.head},
+            }
 
     def requests(self) -> Row:
         """Return the requests of all homes that can be read."""
         rows: list[Row] = []
         unreadable: list[Row] = []
-        for home in self._homes.values():
-            try:
-                found = home.requests()
-            except FednbError:
-                continue  # `homes` says what is wrong with it
-            site = home.owner().name
-            rows += [request_row(home.id, site, request) for request in found]
-            unreadable += [{"home": home.id, "hash": h} for h in found.unreadable]
+        for home in self._homes:
+            # `homes` says what is wrong with one that cannot be read
+            with suppress(FednbError):
+                found = self._listed(home)
+                rows += found[0]
+                unreadable += found[1]
         return _bounded(rows, unreadable)
 
     def requests_of(self, home: str) -> Row:
         """Return the requests of one home."""
-        served = self._home(home)
-        found, site = served.requests(), served.owner().name
-        rows = [request_row(home, site, request) for request in found]
-        return _bounded(rows, [{"home": home, "hash": h} for h in found.unreadable])
+        return _bounded(*self._listed(home))
 
     def request(self, home: str, contract: str) -> Row:
         """Return a request in full."""
-        served = self._home(home)
-        return _card(served, served.requests()[contract])
+        with self._reading(home) as served:
+            return _card(served, served.requests()[contract])
 
     def approve(self, home: str, contract: str, note: str) -> Row:
         """Let the owner approve, and return the request as it stands then.
@@ -116,23 +109,33 @@ class HomesManager:
         FednbError
             It is not pending, or the decision could not be stored.
         """
-        served = self._home(home)
-        return _card(served, served.owner().requests[contract].approve(note))
+        with self._reading(home) as served:
+            return _card(served, served.owner().requests[contract].approve(note))
 
     def deny(self, home: str, contract: str, reason: str) -> Row:
         """Let the owner deny, and return the request as it stands then."""
-        served = self._home(home)
-        return _card(served, served.owner().requests[contract].deny(reason))
+        with self._reading(home) as served:
+            return _card(served, served.owner().requests[contract].deny(reason))
 
-    def _home(self, home: str) -> ServedHome:
+    @contextmanager
+    def _reading(self, home: str) -> Iterator[ServedHome]:
         if home not in self._homes:
             kind = "home"
             raise UnknownNameError(kind, home, self._homes)
-        return self._homes[home]
+        with self._homes[home].reading():
+            yield self._homes[home]
+
+    def _listed(self, home: str) -> tuple[list[Row], list[Row]]:
+        """Return the rows of a home, and those whose stored bytes are not theirs."""
+        with self._reading(home) as served:
+            found, site = served.requests(), served.owner().name
+            rows = [request_row(home, site, request) for request in found]
+            return rows, [{"home": home, "hash": h} for h in found.unreadable]
 
     def _row(self, home: ServedHome) -> Row:
         try:
-            return _facts(home, home.owner())
+            with home.reading():
+                return _facts(home)
         except FednbError as error:
             place = {"id": home.id, "path": visible(home.path)}
             return {**place, **failure_of(error).body()}
@@ -142,7 +145,8 @@ class HomesManager:
             home.close()
 
 
-def _facts(home: ServedHome, owner: SiteOwner) -> Row:
+def _facts(home: ServedHome) -> Row:
+    owner = home.owner()
     datasets = owner.datasets
     rules = owner.policy.rules
     return {
