@@ -146,7 +146,9 @@ def _arrays(volume: object) -> dict[str, NDArray[np.float32]]:
     if not 0 < len(given) <= MAX_CHANNELS:
         message = f"One to {MAX_CHANNELS} volumes can be shown; got {len(given)}."
         raise InputError(message)
-    arrays = {name: _checked(name, data) for name, data in given.items()}
+    raw = {name: _array(name, data) for name, data in given.items()}
+    _check_size(sum(data.size for data in raw.values()))
+    arrays = {name: _checked(name, data) for name, data in raw.items()}
     shapes = {data.shape for data in arrays.values()}
     if len(shapes) > 1:
         message = (
@@ -157,8 +159,25 @@ def _arrays(volume: object) -> dict[str, NDArray[np.float32]]:
     return arrays
 
 
-def _checked(name: str, given: object) -> NDArray[np.float32]:
-    data = np.asarray(given)
+def _array(name: str, given: object) -> NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError) as error:
+        message = f"{name[:80]!r} is no array of voxels: {error}"
+        raise InputError(message) from error
+
+
+def _check_size(voxels: int) -> None:
+    if voxels > MAX_BYTES:
+        message = (
+            f"{human_bytes(voxels)} of voxels are too many for a page, at 8 bits each; "
+            f"at most {human_bytes(MAX_BYTES)} are shown. Crop the volumes, take every "
+            "second voxel, or show fewer modalities."
+        )
+        raise InputError(message)
+
+
+def _checked(name: str, data: NDArray[Any]) -> NDArray[np.float32]:
     if data.ndim != 3 or 0 in data.shape:
         message = (
             f"A volume has three axes, X, Y and Z; {name[:80]!r} has the shape "
@@ -182,13 +201,6 @@ def _checked(name: str, given: object) -> NDArray[np.float32]:
 def _channels(arrays: Mapping[str, NDArray[np.float32]]) -> list[dict[str, Any]]:
     """Return what the page gets: 32 or 8 bits a voxel, by how large it is together."""
     voxels = sum(data.size for data in arrays.values())
-    if voxels > MAX_BYTES:
-        message = (
-            f"{human_bytes(voxels)} of voxels are too many for a page, at 8 bits each; "
-            f"at most {human_bytes(MAX_BYTES)} are shown. Crop the volumes, take every "
-            "second voxel, or show fewer modalities."
-        )
-        raise InputError(message)
     bits = 32 if 4 * voxels <= MAX_EXACT_BYTES else 8
     return [_channel(name, data, bits) for name, data in arrays.items()]
 

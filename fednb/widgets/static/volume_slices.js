@@ -7,7 +7,7 @@ const PLANES = [
   { name: "axial", axis: 2, right: 0, up: 1, ends: ["L", "R", "P", "A"] },
 ];
 const AXES = ["X", "Y", "Z"];
-const SCREEN = 300; // pixels along the longer side of a plane
+const SCREEN = 260; // pixels along the longer side of a plane
 const STEPS = 200; // of the sliders for grey values
 
 // Voxels in their own units, X fastest, whichever way they came.
@@ -114,7 +114,6 @@ const planeOf = (view, plane, changed) => {
     const found = moved(shape, plane, view.point, event.key);
     if (!found) return;
     event.preventDefault();
-    event.stopPropagation();
     move(found);
   });
   const through = slider(`${plane.name} slice`, shape[plane.axis] - 1, (value) =>

@@ -2,6 +2,8 @@
 // as three planes where that cannot be had.
 
 const ROUTE = "fednb/static/itk-vtk-viewer/itkVtkViewer.js";
+// the volume first: the viewer's own controls are behind its menu button
+const CONFIG = { viewerConfigVersion: "0.3", uiCollapsed: true };
 const NO_WEBGL = "Slices are shown: this browser has no WebGL.";
 const NO_FILES = "Slices are shown: the 3D viewer is not served here.";
 const NO_VIEWER = "Slices are shown: the 3D viewer could not start.";
@@ -81,8 +83,10 @@ function render({ model, el }) {
   const several = channels.length > 1 ? choice : "";
   const heading = make("div", { class: "heading" }, make("span", {}, model.get("title")), several);
   const head = make("div", { class: "fednb-live" }, heading, note);
-  // keys are ours while the focus is here: the notebook does not take them
   const root = make("div", { class: "fednb-volume", "data-lm-suppress-shortcuts": true }, head, body);
+  // arrow keys in our controls are theirs: the notebook would take them for its cells
+  const keep = (node) => node.addEventListener("keydown", (event) => event.stopPropagation());
+  keep(head);
   el.append(root);
   let closed = false;
   let show = () => {};
@@ -90,6 +94,7 @@ function render({ model, el }) {
   const planes = (why) => {
     const slices = slicesOf(shape, spacing);
     note.textContent = why;
+    keep(slices.node);
     body.replaceChildren(slices.node);
     root.setAttribute("data-shown", "slices");
     show = slices.show;
@@ -99,7 +104,8 @@ function render({ model, el }) {
     const image = (channel) => imageOf(channel, shape, spacing);
     const stage = make("div", { class: "stage" });
     body.replaceChildren(stage);
-    const viewer = await engine.createViewer(stage, { image: image(channels[Number(choice.value)]) });
+    const first = image(channels[Number(choice.value)]);
+    const viewer = await engine.createViewer(stage, { image: first, config: CONFIG });
     if (closed) return;
     root.setAttribute("data-shown", "scene");
     show = (channel) => viewer.setImage(image(channel));
