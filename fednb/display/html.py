@@ -85,12 +85,13 @@ overflow-x:auto}
 .fednb th,.fednb td{padding:.2em .7em;text-align:left;vertical-align:top;
 border:0;border-bottom:1px solid var(--jp-border-color2,rgba(128,128,128,.35));
 background:transparent;color:inherit;overflow-wrap:anywhere}
-.fednb th{font-weight:600}
+.fednb th{font-weight:600;overflow-wrap:normal}.fednb td:not(.num){min-width:4.5em}
 .fednb .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .fednb .best{font-weight:700;background:var(--jp-layout-color2,rgba(128,128,128,.18))}
 .fednb dl{display:grid;grid-template-columns:max-content 1fr;gap:.15em 1em;
 margin:.3em 0}
-.fednb dt{font-weight:600}.fednb dd{margin:0;overflow-wrap:anywhere}
+.fednb dt,.fednb dd{width:auto;float:none;margin:0}
+.fednb dt{font-weight:600}.fednb dd{overflow-wrap:anywhere}
 .fednb code{font-family:var(--jp-code-font-family,monospace);background:transparent;
 color:inherit;overflow-wrap:anywhere}
 .fednb .muted{color:var(--jp-ui-font-color2,inherit)}

@@ -2,7 +2,7 @@
 
 const WIDTH = 320;
 const HEIGHT = 150;
-const LEFT = 46;
+const LEFT = 54;
 const BOTTOM = 20;
 const MAX_EVENTS = 8;
 const CHARTS = [
