@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MODULES: Final = {
     "rounds": "fednb.bench.rounds",
+    "rounds:flare": "fednb.bench.flare_rounds",
     "trainer": "fednb.bench.trainer",
     "cox": "fednb.bench.cox",
     "statistics": "fednb.bench.statistics",
@@ -43,8 +44,8 @@ def run(
     Parameters
     ----------
     name
-        ``"rounds"``, ``"trainer"``, ``"cox"``, ``"statistics"``, ``"import"``, or
-        ``"science"``.
+        ``"rounds"``, ``"rounds:flare"``, ``"trainer"``, ``"cox"``, ``"statistics"``,
+        ``"import"``, or ``"science"``.
     json_file
         Where to write the same figures as JSON.
     device

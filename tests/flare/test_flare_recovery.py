@@ -1,125 +1,131 @@
-"""Kill -9 of a site's worker, of the server and of the notebook: the run goes on."""
+"""Kill -9 of a site's worker, of the server and of the notebook during training.
 
-import time
+Each run goes on under its id, and ends with the weights of one that nobody disturbed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
 
 import pandas as pd
 import psutil
 import pytest
+from small_studies import SITES, small
+from worlds import SECONDS, TERMS, USER, until
 
-from fednb.coordinator.store import Store
-from fednb.embedded.federation import Federation as Embedded
+from fednb.errors import FednbError
 from fednb.flare import processes
-from fednb.flare.provision import ProjectSpec, SiteSpec
 from fednb.flare.session import connect
-from fednb.owner import SiteOwner
-from fednb.records.studies import StudyPlan
-from fednb.records.tasks import CoxPlan, SplitSpec
+from fednb.phantom.study import read_study, study_plan
 
-SITES = ("mayo", "ucl", "ucsf")
-USER = "scientist@fednb.local"
-STEP = CoxPlan(
-    duration="os_months",
-    event="death",
-    covariates=("age",),
-    split=SplitSpec(train=1.0, validation=0.0, test=0.0),
-    fit_on="train",
-    evaluate_on="train",
-)
-PLAN = StudyPlan((STEP,) * 20)
-SECONDS = 120.0
-
-
-def clinic(offset, rows=60):
-    return pd.DataFrame(
-        {
-            "age": [30.0 + (7 * i + offset) % 50 for i in range(rows)],
-            "os_months": [1.0 + (13 * i + 5 * offset) % 97 for i in range(rows)],
-            "death": [(i + offset) % 3 % 2 for i in range(rows)],
-        }
-    )
+PLAN = study_plan(small(6, local_epochs=4))
+ROUNDS = PLAN.steps[0].rounds
+NOTEBOOK = """
+import sys
+from fednb.flare.session import connect
+fed = connect(sys.argv[1])
+(request,) = [r for r in fed.requests if r.hash == sys.argv[2]]
+run = request.start()
+sys.stdout.write(run.id + "\\n")
+sys.stdout.flush()
+run.wait()
+"""
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    root = tmp_path_factory.mktemp("flare")
-    frames = {site: clinic(i) for i, site in enumerate(SITES)}
-    with Embedded.from_frames(
-        frames, dataset="trial", approve="auto", profile="open", folder=root
-    ) as fed:
-        wanted = fed.request(STEP, purpose="alone").start().result().summary
-    project = ProjectSpec(
-        "trial",
-        tuple(SiteSpec(site, str(root / site)) for site in SITES),
-        port=processes.free_port(),
-        home=str(root / "coordinator-home"),
-    )
-    try:
-        yield root, processes.up(root, project), wanted
-    finally:
-        processes.down(root)
+def wanted(embedded):
+    """The study's results of a run that nobody disturbed, on the other engine."""
+    return read_study(embedded.start(PLAN).results())
 
 
-def until(true):
-    deadline = time.monotonic() + SECONDS
-    while not true():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.1)
-
-
-def begun(fed):
-    """Start a study and return its run once it has done some of its steps."""
-    run = fed.request(PLAN, purpose="the run goes on").start()
-    until(lambda: run.line.step >= 2)
+def begun(flare):
+    """Start the study and return its run in mid-training."""
+    run = flare.start(PLAN)
+    until(lambda: flare.rounds_of(run.id) >= 1)
     return run
 
 
+def assert_in_training(flare, run):
+    """Hold that what was just killed was killed in mid-training."""
+    assert flare.rounds_of(run) < ROUNDS
+    assert flare.status_of(run) != "completed"
+
+
 def assert_whole(run, wanted):
-    found = run.wait(SECONDS).results()
+    found = read_study(run.wait(SECONDS).results())
     assert run.status == "completed"
-    assert len(found) == len(PLAN.steps)
-    for cox in found:
-        pd.testing.assert_frame_equal(cox.summary, wanted, check_exact=True)
+    assert found.training.ref.sha256 == wanted.training.ref.sha256
+    assert [r.round for r in found.training.rounds] == list(range(ROUNDS))
+    for name in ("logistic", "cox", "age_only"):
+        ours, theirs = getattr(found, name), getattr(wanted, name)
+        pd.testing.assert_frame_equal(ours.summary, theirs.summary, check_exact=True)
 
 
-def worker_of(kit):
-    (found,) = [
-        process
-        for process in processes.processes_of([kit])
-        if "nvflare.private.fed.app.client.worker_process" in process.cmdline()
-    ]
-    return found
-
-
-def assert_nobody_was_asked_twice(root):
+def assert_nobody_was_asked_twice(flare, run):
+    contract = run.contract.hash()
     for site in SITES:
-        owner = SiteOwner(root / site)
-        owner.ledger.verify()
-        contracts = [request.hash for request in owner.requests]
-        assert len(contracts) == len(set(contracts))
+        with flare.owner(site) as owner:
+            owner.ledger.verify()
+            asked = [r.status for r in owner.requests if r.hash == contract]
+            entries = [e.body for e in owner.ledger.entries if e.kind == "decision"]
+        decided = [e["status"] for e in entries if e.get("contract") == contract]
+        assert asked == ["approved"]
+        assert decided == ["pending", "approved"]
 
 
-def test_a_killed_worker_of_a_site(world):
-    root, kits, wanted = world
-    with connect(kits[USER]) as fed:
-        run = begun(fed)
-        before = fed._client.port.job
-        worker_of(kits["ucl"]).kill()
-        assert_whole(run, wanted)
-        assert fed._client.port.job != before
-    assert_nobody_was_asked_twice(root)
+def test_a_killed_torch_worker_is_named_and_the_session_lives(flare):
+    run = begun(flare)
+    job = flare.fed._client.port.job
+    (worker,) = [
+        w for w in flare.working() if w.ppid() == flare.site_worker("birch").pid
+    ]
+    worker.kill()
+    with pytest.raises(FednbError) as error:
+        run.wait(SECONDS).result()
+    assert error.value.site == "birch"
+    assert flare.fed._client.port.job == job
+    assert flare.start(small(1)).result().rounds
 
 
-def test_a_killed_server_with_no_notebook_there(world):
-    root, kits, wanted = world
-    with connect(kits[USER]) as fed:
-        run = begun(fed).id
-    server = processes.pid_of(kits["coordinator"])
-    psutil.Process(server).kill()
-    # nobody asks for anything: the keeper brings server and session back
-    store = Store(root / "coordinator-home")
-    until(lambda: store.find_run(run).status == "completed")
-    store.close()
-    assert processes.pid_of(kits["coordinator"]) not in {0, server}
-    with connect(kits[USER]) as fed:
+def test_a_killed_worker_of_a_site(flare, wanted):
+    run = begun(flare)
+    before = flare.fed._client.port.job
+    flare.site_worker("birch").kill()
+    assert_in_training(flare, run.id)
+    assert_whole(run, wanted)
+    assert flare.fed._client.port.job != before
+    assert_nobody_was_asked_twice(flare, run)
+
+
+def test_a_killed_notebook(flare, wanted):
+    request = flare.approve(flare.ask(PLAN))
+    notebook = subprocess.Popen(  # noqa: S603  (our own interpreter)
+        [sys.executable, "-c", NOTEBOOK, str(flare.kits[USER]), request.hash],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with notebook:
+        run = notebook.stdout.readline().strip()
+        until(lambda: flare.rounds_of(run) >= 1)
+        notebook.kill()
+    assert_in_training(flare, run)
+    with connect(flare.kits[USER]) as fed:
+        assert fed.runs[0].id == run
         assert_whole(fed.run(run), wanted)
-    assert_nobody_was_asked_twice(root)
+        assert_nobody_was_asked_twice(flare, fed.run(run))
+
+
+def test_a_killed_server_with_no_notebook_there(flare, wanted):
+    with connect(flare.kits[USER]) as fed:
+        run = flare.approve(fed.request(PLAN, **TERMS)).start().id
+        until(lambda: flare.rounds_of(run) >= 1)
+    server = processes.pid_of(flare.kits["coordinator"])
+    psutil.Process(server).kill()
+    assert_in_training(flare, run)
+    # nobody asks for anything: the keeper brings server and session back
+    until(lambda: flare.status_of(run) == "completed")
+    assert processes.pid_of(flare.kits["coordinator"]) not in {0, server}
+    # a notebook that was there before finds the session that there is now
+    assert_whole(flare.fed.run(run), wanted)
+    assert_nobody_was_asked_twice(flare, flare.fed.run(run))
