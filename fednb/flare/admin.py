@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cryptography.exceptions import InvalidSignature
 from nvflare.apis.fl_exception import FLCommunicationError
 from nvflare.apis.job_def import RunStatus
 from nvflare.fuel.flare_api.api_spec import (
@@ -29,6 +30,7 @@ from nvflare.fuel.flare_api.flare_api import new_secure_session
 
 from fednb.errors import FednbError, WireError
 from fednb.flare.envelope import TOPIC, Command
+from fednb.flare.identity import read_root
 from fednb.flare.provision import CONTROLLER, EXECUTOR
 
 if TYPE_CHECKING:
@@ -199,9 +201,15 @@ def knock(kit: Kit) -> None:
     OSError
         Nothing listens there.
     ssl.SSLError
-        The server's certificate is not of the kit's federation.
+        The server's certificate, or the kit's own, is not of the kit's federation.
     """
     config = kit.config
+    try:
+        kit.certificate().verify_directly_issued_by(read_root(kit.startup))
+    except (InvalidSignature, TypeError, ValueError) as error:
+        # in TLS 1.3 the server's refusal would come after the handshake
+        message = "The kit's certificate was not issued under its root."
+        raise ssl.SSLError(message) from error
     context = ssl.create_default_context(cafile=kit.startup / "rootCA.pem")
     context.load_cert_chain(kit.startup / "client.crt", kit.startup / "client.key")
     address = (config.host, config.port)

@@ -75,11 +75,11 @@ def assert_nobody_was_asked_twice(flare, run):
 
 
 def test_a_killed_torch_worker_is_named_and_the_session_lives(flare):
-    run = begun(flare)
+    # its one round is long enough to be in the midst of
+    run = flare.start(small(1, local_epochs=100))
     job = flare.fed._client.port.job
-    (worker,) = [
-        w for w in flare.working() if w.ppid() == flare.site_worker("birch").pid
-    ]
+    parent = flare.site_worker("birch").pid
+    (worker,) = [process for process in flare.working() if process.ppid() == parent]
     worker.kill()
     with pytest.raises(FednbError) as error:
         run.wait(SECONDS).result()
