@@ -75,7 +75,7 @@ def contract(home: Path):
         created=now,
         expires=now + 3600,
     )
-    approvals = Approvals(site, keys, Ledger(site, keys))
+    approvals = Approvals(site, Ledger(site, keys))
     approvals.file(contract, KEY.sign(canonical(contract)))
     site.close()
     return contract

@@ -22,6 +22,7 @@ _HEADERS = ("rule", "value", "meaning")
 _MEANING = {
     "profile": "disclosure profile; a job may tighten it, never loosen it",
     "auto_approve": "kinds of contract that need no decision by hand",
+    "carry_over": "whether a contract that only tightens takes an approval over",
     "max_rounds": "rounds of training a contract may ask for",
     "max_seconds": "seconds that one call may take",
     "max_gpu_gib": "GiB of GPU memory that a contract may ask for",

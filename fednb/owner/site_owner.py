@@ -88,7 +88,7 @@ class SiteOwner(Shown):
             raise HomeError(message)
         self._keys = SiteKeys(self._home.folder("keys"))
         self._ledger = Ledger(self._home, self._keys)
-        self._approvals = Approvals(self._home, self._keys, self._ledger)
+        self._approvals = Approvals(self._home, self._ledger)
         self._catalog = Catalog(self._home, self._keys)
 
     @classmethod

@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from fednb.errors import Cause, InputError, UnknownNameError
+from fednb.privacy.contract_diff import contract_diff, only_tightens
 from fednb.records.base import canonical, sha256_hex
 from fednb.records.contracts import Contract, Status
-from fednb.site.keys import SiteKeys, signature_holds
+from fednb.site.keys import signature_holds
 from fednb.site.verdicts import deny
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from typing_extensions import TypeGuard
+
     from fednb.records.outputs import Decision
     from fednb.site.home import Home
     from fednb.site.ledger import Ledger
@@ -56,18 +61,48 @@ class Filed:
     note: str
 
 
+def last_decided(filed: Filed, every: Iterable[Filed]) -> Filed | None:
+    """Return the contract of the same kind that was decided last, before this one.
+
+    Parameters
+    ----------
+    filed
+        A contract; where it is decided itself, later decisions do not count.
+    every
+        All contracts of the site.
+
+    Returns
+    -------
+    Filed or None
+        Of the same requester's key, purpose and dataset; None where there is none.
+    """
+    kind = _kind(filed.contract)
+    until = filed.decided or float("inf")
+    alike = [
+        other
+        for other in every
+        if 0 < other.decided <= until
+        and other.hash != filed.hash
+        and _kind(other.contract) == kind
+    ]
+    return max(alike, key=lambda other: other.decided, default=None)
+
+
+def _kind(contract: Contract) -> tuple[str, str, str]:
+    return contract.requester_key, contract.purpose, contract.dataset
+
+
 class Approvals:
     """The contracts of a home.
 
     Parameters
     ----------
-    home, keys, ledger
+    home, ledger
         Of the site.
     """
 
-    def __init__(self, home: Home, keys: SiteKeys, ledger: Ledger) -> None:
+    def __init__(self, home: Home, ledger: Ledger) -> None:
         self._home = home
-        self._keys = keys
         self._ledger = ledger
         self._parsed: dict[str, Contract] = {}
 
@@ -151,11 +186,63 @@ class Approvals:
             if status not in _FOLLOWS.get(stands, ()):
                 message = f"Contract {contract_hash[:12]} is {stands}; it cannot be "
                 raise InputError(message + f"{status}.")
-            self._ledger.append(
-                database,
-                "decision",
-                {"contract": contract_hash, "status": status, "note": note},
-            )
+            body = {"contract": contract_hash, "status": status, "note": note}
+            self._ledger.append(database, "decision", body)
+
+    def carry_over(self, contract_hash: str) -> bool:
+        """Let a pending contract take over the approval of one that it only tightens.
+
+        That one is the last that was decided of the same requester's key, purpose and
+        dataset. It must be approved, in force and unused, and it ends with this: one
+        approval by hand never lets more leave than its owner read. Both decisions are
+        entered, each with the other's hash.
+
+        Parameters
+        ----------
+        contract_hash
+            A contract that is pending.
+
+        Returns
+        -------
+        bool
+            False where it waits for its owner.
+        """
+        with self._home.transaction() as database:
+            filed = self._known(contract_hash)
+            earlier = last_decided(filed, self.all())
+            if filed.status != "pending" or not self._carries(earlier, filed):
+                return False
+            changes = contract_diff(earlier.contract, filed.contract)
+            approval = {
+                "contract": filed.hash,
+                "status": "approved",
+                "note": f"Only tightens {earlier.hash}; approved by rule carry_over.",
+                "carried_from": earlier.hash,
+                "changes": [change.line() for change in changes],
+            }
+            end = {
+                "contract": earlier.hash,
+                "status": "revoked",
+                "note": f"Replaced by {filed.hash} under rule carry_over.",
+                "carried_to": filed.hash,
+            }
+            # the end first: what was decided last is the approval
+            self._ledger.append(database, "decision", end)
+            self._ledger.append(database, "decision", approval)
+        return True
+
+    def _carries(self, earlier: Filed | None, filed: Filed) -> TypeGuard[Filed]:
+        """Whether an earlier contract's approval covers all of a proposed one."""
+        if earlier is None or earlier.status != "approved":
+            return False
+        if not only_tightens(contract_diff(earlier.contract, filed.contract)):
+            return False
+        (used,) = self._home.database.execute(
+            "SELECT count(*) FROM calls WHERE contract = ?", (earlier.hash,)
+        ).fetchone()
+        left = earlier.contract.resources.calls - used
+        standing = earlier.contract.standing and filed.contract.standing
+        return used == 0 or (standing and filed.contract.resources.calls <= left)
 
     def check(self, contract_hash: str) -> Filed | Decision:
         """Return the contract if it is in force; a decision says why not."""

@@ -84,7 +84,7 @@ class Gatekeeper:
         self._home = home
         self._keys = SiteKeys(home.folder("keys"))
         self._ledger = Ledger(home, self._keys)
-        self._approvals = Approvals(home, self._keys, self._ledger)
+        self._approvals = Approvals(home, self._ledger)
         self._catalog = Catalog(home, self._keys)
         self._releases = Releases(home, self._keys, self._ledger)
         self._assembly = Assembly(home, self._keys)
@@ -179,6 +179,8 @@ class Gatekeeper:
             self._approvals.file(received, ask.signature)
             if approves_itself(policy, received):
                 self._approvals.decide(digest, "approved", "by the site's policy")
+            elif policy.carry_over == "tightening":
+                self._approvals.carry_over(digest)
         filed = self._approvals.find(digest)
         return self._releases.state(filed.status if filed else "unknown")
 

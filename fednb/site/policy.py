@@ -31,6 +31,10 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     auto_approve
         Kinds of contract that need no decision by hand: ``"statistics"``, or ``"all"``
         for demonstrations and tests on synthetic data.
+    carry_over
+        ``"tightening"``: a contract that only tightens the last one that was decided
+        of the same requester, purpose and dataset takes its approval over, where that
+        one is approved and unused; ``"off"``: each is decided by itself.
     max_rounds, max_seconds, max_gpu_gib, max_message_bytes, max_calls
         Caps on a contract.
     devices
@@ -39,6 +43,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     profile: Literal["standard", "rare-disease", "open"] = "standard"
     auto_approve: tuple[Literal["statistics", "all"], ...] = ()
+    carry_over: Literal["off", "tightening"] = "off"
     max_rounds: int = 1000
     max_seconds: int = 86_400
     max_gpu_gib: float = 80.0
