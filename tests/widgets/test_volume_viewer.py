@@ -317,7 +317,7 @@ def test_planes_are_cut_where_the_sliders_stand(show):
         LOOK,
         {"do": "click", "label": "coronal plane", "at": [0, 0]},
         LOOK,
-        webgl=True,
+        webgl="A GPU",
         config="/",
     )
     low, high = viewer.channels[0]["shown"]
@@ -380,7 +380,7 @@ def test_in_three_dimensions_the_engine_of_the_pages_own_server_is_used(show, ho
         VolumeViewer({hostile.HOSTILE: data, "b": data * 2}, spacing=(1, 2, 3)),
         LOOK,
         {"do": "choose", "value": 1},
-        webgl=True,
+        webgl="A GPU",
         config="/user/me/",
         type=SCRIPT_TYPE,
         engine="works",
@@ -397,6 +397,28 @@ def test_in_three_dimensions_the_engine_of_the_pages_own_server_is_used(show, ho
     assert first["direction"] == [-1, 0, 0, 0, -1, 0, 0, 0, 1]
     assert first["name"] == second["name"] == "volume"
     assert page["lost"] == 2
+
+
+@pytest.mark.parametrize(
+    "renderer", ["ANGLE (Google, Vulkan (SwiftShader Device))", "Mesa/X.org, llvmpipe"]
+)
+def test_without_a_gpu_three_dimensions_wait_until_they_are_asked_for(show, renderer):
+    page = show(
+        VolumeViewer(ramp()),
+        LOOK,
+        {"do": "press", "label": "Show in 3D"},
+        LOOK,
+        webgl=renderer,
+        config="/",
+        type=SCRIPT_TYPE,
+        engine="works",
+    )
+    before, after = page["shots"]
+    assert before["shown"] == "slices"
+    assert "slow here, without a GPU. Show in 3D" in before["text"]
+    assert after["shown"] == "scene"
+    assert "slow here" not in after["text"]
+    assert len(page["images"]) == 1
 
 
 NOT_SERVED = "Slices are shown: the 3D viewer is not served here."
@@ -417,7 +439,7 @@ NOT_STARTED = "Slices are shown: the 3D viewer could not start."
     ],
 )
 def test_without_an_engine_slices_are_shown_and_say_why(show, page, asked, why):
-    found = show(VolumeViewer(ramp()), LOOK, webgl=True, **page)
+    found = show(VolumeViewer(ramp()), LOOK, webgl="A GPU", **page)
     (shot,) = found["shots"]
     assert shot["shown"] == "slices"
     assert why in shot["text"]
@@ -425,7 +447,7 @@ def test_without_an_engine_slices_are_shown_and_say_why(show, page, asked, why):
 
 
 def test_a_view_that_was_closed_draws_nothing(show):
-    page = {"webgl": True, "config": "/", "type": SCRIPT_TYPE, "engine": "works"}
+    page = {"webgl": "A GPU", "config": "/", "type": SCRIPT_TYPE, "engine": "works"}
     found = show(VolumeViewer(ramp()), early=True, **page)
     assert found["images"] == []
 

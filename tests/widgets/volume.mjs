@@ -38,7 +38,8 @@ class Element {
         fillRect() {},
       };
     }
-    return given.webgl ? { getExtension: () => ({ loseContext: () => (seen.lost += 1) }) } : null;
+    const loseContext = () => (seen.lost += 1);
+    return given.webgl ? { getExtension: () => ({ loseContext }), getParameter: () => given.webgl } : null;
   }
   getBoundingClientRect() {
     return { left: 0, top: 0, width: this.width, height: this.height };
@@ -126,6 +127,7 @@ const acts = {
     node.value = String(value);
     node.listeners.change();
   },
+  press: ({ label }) => el.find((n) => n.tag === "button" && n.textContent === label)[0].listeners.click(),
   key: ({ label, key }) => byLabel(label).listeners.keydown({ key, preventDefault() {} }),
   click: ({ label, at }) => byLabel(label).listeners.click({ clientX: at[0], clientY: at[1] }),
   look: () => {

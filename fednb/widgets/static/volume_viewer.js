@@ -5,14 +5,18 @@ const ROUTE = "fednb/static/itk-vtk-viewer/itkVtkViewer.js";
 // the volume first: the viewer's own controls are behind its menu button
 const CONFIG = { viewerConfigVersion: "0.3", uiCollapsed: true };
 const NO_WEBGL = "Slices are shown: this browser has no WebGL.";
+const NO_GPU = "Slices are shown: three dimensions are slow here, without a GPU.";
 const NO_FILES = "Slices are shown: the 3D viewer is not served here.";
 const NO_VIEWER = "Slices are shown: the 3D viewer could not start.";
 
-const hasWebGL = () => {
-  const context = make("canvas").getContext("webgl2");
-  // pages may hold only a few of them
-  context?.getExtension("WEBGL_lose_context")?.loseContext();
-  return Boolean(context);
+// What would draw: "none", or "software" where a first picture can take a minute.
+const rendererOf = (context) => {
+  if (!context) return "none";
+  const names = context.getExtension("WEBGL_debug_renderer_info");
+  const name = context.getParameter(names?.UNMASKED_RENDERER_WEBGL ?? context.RENDERER);
+  // pages may hold only a few contexts
+  context.getExtension("WEBGL_lose_context")?.loseContext();
+  return /swiftshader|llvmpipe|software|basic render/i.test(name) ? "software" : "hardware";
 };
 
 // Address of the viewer on the server that this page came from, or null.
@@ -63,12 +67,14 @@ const imageOf = (channel, shape, spacing) => ({
   metadata: new Map(),
 });
 
-// Why there is no third dimension; empty where there is one.
-const hindrance = async (backend) => {
+// The engine of a third dimension, or why there is none; `asked`: somebody wants it slow.
+const engineOrWhy = async (backend, asked) => {
   if (backend === "canvas") return { why: "" };
-  if (!hasWebGL()) return { why: NO_WEBGL };
+  const renderer = rendererOf(make("canvas").getContext("webgl2"));
+  if (renderer === "none") return { why: NO_WEBGL };
   const address = addressOf(document);
   if (!address || !(await isServed(address))) return { why: NO_FILES };
+  if (renderer === "software" && !asked) return { why: NO_GPU };
   const engine = await engineOf(address).catch(() => null);
   return engine ? { engine } : { why: NO_VIEWER };
 };
@@ -77,7 +83,7 @@ function render({ model, el }) {
   const channels = model.get("channels");
   const [shape, spacing] = [model.get("shape"), model.get("spacing")];
   const body = make("div", { class: "scene" });
-  const note = make("p", { class: "muted", role: "status" });
+  const note = make("p", { class: "tools muted", role: "status" });
   const options = channels.map(({ name }, i) => make("option", { value: i }, name));
   const choice = make("select", { "aria-label": "modality" }, ...options);
   const several = channels.length > 1 ? choice : "";
@@ -93,7 +99,8 @@ function render({ model, el }) {
 
   const planes = (why) => {
     const slices = slicesOf(shape, spacing);
-    note.textContent = why;
+    const anyway = button("Show in 3D", () => begin({ asked: true }));
+    note.replaceChildren(why, why === NO_GPU ? anyway : "");
     keep(slices.node);
     body.replaceChildren(slices.node);
     root.setAttribute("data-shown", "slices");
@@ -103,6 +110,7 @@ function render({ model, el }) {
   const scene = async (engine) => {
     const image = (channel) => imageOf(channel, shape, spacing);
     const stage = make("div", { class: "stage" });
+    note.replaceChildren();
     body.replaceChildren(stage);
     const first = image(channels[Number(choice.value)]);
     const viewer = await engine.createViewer(stage, { image: first, config: CONFIG });
@@ -110,14 +118,14 @@ function render({ model, el }) {
     root.setAttribute("data-shown", "scene");
     show = (channel) => viewer.setImage(image(channel));
   };
-  const begin = async () => {
-    const { engine, why } = await hindrance(model.get("backend"));
+  const begin = async ({ asked }) => {
+    const { engine, why } = await engineOrWhy(model.get("backend"), asked);
     if (closed) return;
     if (!engine) planes(why);
     else await scene(engine).catch(() => closed || planes(NO_VIEWER));
   };
   choice.addEventListener("change", () => show(channels[Number(choice.value)]));
-  begin();
+  begin({ asked: false });
   return () => {
     closed = true;
     // a scene keeps its WebGL context until it is told to let go
