@@ -10,20 +10,26 @@ from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import make_reply
+from nvflare.fuel.f3.cellnet.defs import ReturnCode as CellReturnCode
+from nvflare.fuel.f3.cellnet.utils import make_reply as make_cell_reply
 from typing_extensions import override
 
 from fednb.errors import HomeError
 from fednb.flare.envelope import TOPIC
 from fednb.flare.identity import admit, read_root
 from fednb.flare.kit import home_of, read_config
-from fednb.flare.transport import BODY
+from fednb.flare.transport import CHANNEL, wrapped
 from fednb.site.server import SiteServer
 
 if TYPE_CHECKING:
+    from logging import Logger
+    from types import TracebackType
+
     from cryptography.x509 import Certificate
     from nvflare.apis.fl_context import FLContext
     from nvflare.apis.shareable import Shareable
     from nvflare.apis.signal import Signal
+    from nvflare.fuel.f3.message import Message
 
 
 class FednbExecutor(Executor):
@@ -49,8 +55,8 @@ class FednbExecutor(Executor):
             workspace = engine.get_workspace()
             self._local = Path(workspace.get_site_config_dir())
             self._root = read_root(Path(workspace.get_startup_kit_dir()))
-            engine.register_aux_message_handler(
-                topic=TOPIC, message_handle_func=self._message
+            engine.get_cell().register_request_cb(
+                channel=CHANNEL, topic=TOPIC, cb=self._message
             )
         elif event_type == EventType.END_RUN:
             self._end()
@@ -70,21 +76,19 @@ class FednbExecutor(Executor):
         """Return the server of the site's home; benches give it another worker."""
         return SiteServer(home)
 
-    def _message(self, topic: str, request: Shareable, fl_ctx: FLContext) -> Shareable:
+    def _message(self, request: Message) -> Message:
         """Answer a message; a site that cannot open its home is as good as down."""
-        del topic, fl_ctx
-        body = request.get(BODY)
-        if not isinstance(body, bytes) or self._root is None:
-            return make_reply(ReturnCode.BAD_REQUEST_DATA)
-        try:
-            server = self._opened()
-        except HomeError:
-            # the session before this one still holds the home, or nobody made one
-            self.logger.exception("The site's home cannot be opened.")
-            return make_reply(ReturnCode.SERVICE_UNAVAILABLE)
-        reply = make_reply(ReturnCode.OK)
-        reply[BODY] = server.handle(admit(body, self._root))
-        return reply
+        wall = _Wall(self.logger)
+        with wall:
+            body = self._opened().handle(admit(request.payload, self._trusted()))
+            wall.reply = make_cell_reply(CellReturnCode.OK, body=wrapped(body))
+        return wall.reply
+
+    def _trusted(self) -> Certificate:
+        if self._root is None:
+            message = "The session has not begun."
+            raise HomeError(message)
+        return self._root
 
     def _opened(self) -> SiteServer:
         with self._lock:
@@ -102,3 +106,30 @@ class FednbExecutor(Executor):
             if self._server is not None:
                 self._server.close()
                 self._server = None
+
+
+class _Wall:
+    """Where errors end that a site's server does not see: FLARE sends their words.
+
+    A context manager rather than an ``except``, because it must hold for every error
+    there is.
+    """
+
+    def __init__(self, logger: Logger) -> None:
+        self.reply: Message = make_cell_reply(CellReturnCode.SERVICE_UNAVAILABLE)
+        self._logger = logger
+
+    def __enter__(self) -> _Wall:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        # the session before this one still holds the home, or nobody made one
+        self._logger.error("A message was not answered.", exc_info=error)
+        return True

@@ -6,18 +6,18 @@ When a new FLARE breaks one of these, `fednb.flare` has to change, and only it.
 import inspect
 import json
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
+from nvflare.apis.client import Client
 from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
 from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import (
     AdminCommandNames,
     JobConstants,
-    ReservedKey,
     ReturnCode,
 )
-from nvflare.apis.fl_context import FLContext
 from nvflare.apis.impl.controller import Controller
 from nvflare.apis.job_def import ALL_SITES, JobMetaKey, RunStatus
 from nvflare.apis.server_engine_spec import ServerEngineSpec
@@ -28,22 +28,24 @@ from nvflare.app_common.widgets.component_path_authorizer import (
     CLASS_ALLOW_LIST,
     ComponentPathAuthorizer,
 )
+from nvflare.fuel.f3.cellnet.cell import Cell
+from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
+from nvflare.fuel.f3.cellnet.defs import ReturnCode as CellReturnCode
+from nvflare.fuel.f3.cellnet.fqcn import FQCN
+from nvflare.fuel.f3.cellnet.utils import make_reply as make_cell_reply
+from nvflare.fuel.f3.message import Message
 from nvflare.fuel.flare_api import api_spec
 from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 from nvflare.fuel.hci.proto import MetaKey
 from nvflare.fuel.sec.authz import AuthzContext, Person
-from nvflare.fuel.utils import fobs
-from nvflare.private.aux_runner import AuxRunner
-from nvflare.private.fed.client.client_engine_executor_spec import (
-    ClientEngineExecutorSpec,
-)
+from nvflare.private.fed.client.client_run_manager import ClientRunManager
 from nvflare.private.fed.server.server_commands import ServerCommands
 from nvflare.private.fed.server.server_engine import ServerEngine
-from nvflare.private.fed.utils.fed_utils import fobs_initialize
 from nvflare.security.security import FLAuthorizer
 
+from fednb.flare.processes import free_port
 from fednb.flare.provision import AUTHORIZATION, CONTROLLER, EXECUTOR
-from fednb.flare.transport import BODY
+from fednb.flare.transport import unwrapped, wrapped
 
 
 def names(function):
@@ -87,70 +89,100 @@ def test_runs_begin_and_end_with_these_events():
 
 def test_return_codes_by_which_a_site_is_found_down():
     assert ReturnCode.OK == "OK"
-    assert ReturnCode.SERVICE_UNAVAILABLE == "SERVICE_UNAVAILABLE"
-    assert ReturnCode.BAD_REQUEST_DATA == "BAD_REQUEST_DATA"
+    assert CellReturnCode.OK == "ok"
+    assert CellReturnCode.SERVICE_UNAVAILABLE == "service_unavailable"
     assert ReturnCode.TASK_UNKNOWN == "TASK_UNKNOWN"
     assert make_reply(ReturnCode.OK).get_return_code() == ReturnCode.OK
     assert Shareable().get_return_code() == ReturnCode.OK
 
 
-def test_the_site_registers_a_handler_of_messages():
-    method = ClientEngineExecutorSpec.register_aux_message_handler
-    assert names(method) == ["self", "topic", "message_handle_func"]
+@pytest.fixture(scope="module")
+def cells():
+    """The server's cell, and what a site's cell has received."""
+    url = f"tcp://127.0.0.1:{free_port()}"
+    server, site = Cell("server", url, False, {}), Cell("a", url, False, {})
+    seen = []
 
+    def answer(request):
+        seen.append(request.payload)
+        return make_cell_reply(CellReturnCode.OK, body=wrapped(b"answer"))
 
-def test_a_handler_is_called_with_topic_request_and_context():
-    runner = AuxRunner(engine=None)
-    seen = {}
-
-    def handler(topic, request, fl_ctx):
-        seen.update(topic=topic, body=request[BODY], context=fl_ctx)
-        reply = make_reply(ReturnCode.OK)
-        reply[BODY] = b"answer"
-        return reply
-
-    runner.register_aux_message_handler("fednb", handler)
-    request = Shareable()
-    request[BODY] = b"question"
-    request.set_peer_props({ReservedKey.IDENTITY_NAME: "server"})
-    context = FLContext()
-    reply = runner.dispatch("fednb", request, context)
-    assert reply[BODY] == b"answer"
-    assert seen == {"topic": "fednb", "body": b"question", "context": context}
-
-
-def test_an_error_in_a_handler_crosses_as_a_code_without_words():
-    runner = AuxRunner(engine=None)
-
-    def handler(topic, request, fl_ctx):
+    def fail(request):
         message = "patient 17"
         raise RuntimeError(message)
 
-    runner.register_aux_message_handler("fednb", handler)
-    request = Shareable()
-    request.set_peer_props({ReservedKey.IDENTITY_NAME: "server"})
-    reply = runner.dispatch("fednb", request, FLContext())
-    assert reply.get_return_code() == ReturnCode.HANDLER_EXCEPTION
-    assert "patient" not in repr(dict(reply))
+    server.start()
+    site.start()
+    site.register_request_cb(channel="fednb", topic="answer", cb=answer)
+    site.register_request_cb(channel="fednb", topic="fail", cb=fail)
+    yield SimpleNamespace(server=server, core=server.core_cell, seen=seen)
+    site.stop()
+    server.stop()
 
 
-def test_the_server_sends_requests_and_takes_commands():
-    assert names(ServerEngine.send_aux_request)[:6] == [
-        "self",
-        "targets",
-        "topic",
-        "request",
-        "timeout",
-        "fl_ctx",
-    ]
-    assert "optional" in names(ServerEngine.send_aux_request)
+def send(cell, topic="answer", payload=b"question", target="a"):
+    return cell.send_request(
+        channel="fednb",
+        topic=topic,
+        target=target,
+        request=Message(payload=payload),
+        timeout=5.0,
+        optional=True,
+    )
+
+
+@pytest.mark.parametrize("kind", ["server", "core"])
+def test_bytes_cross_between_cells_untouched(cells, kind):
+    question = bytes(range(256)) * 10_000
+    reply = send(getattr(cells, kind), payload=question)
+    assert reply.get_header(MessageHeaderKey.RETURN_CODE) == CellReturnCode.OK
+    assert unwrapped(reply) == b"answer"
+    assert cells.seen[-1] == question
+
+
+def test_a_stream_of_bytes_arrives_in_one_buffer(cells):
+    # FLARE writes what arrives into a log line: of bytes that takes .3 s at 50 MB
+    send(cells.server, payload=bytes(3_000_000))
+    assert type(cells.seen[-1]) is memoryview
+
+
+def test_an_error_in_a_core_cells_handler_crosses_without_words(cells):
+    reply = send(cells.core, "fail")
+    assert reply.headers[MessageHeaderKey.RETURN_CODE] == "process_exception"
+    assert "patient" not in repr(reply.headers)
+
+
+def test_an_error_in_a_streams_handler_crosses_with_its_words(cells):
+    # which is why a site's executor lets none out
+    reply = send(cells.server, "fail")
+    assert "patient 17" in reply.headers[MessageHeaderKey.ERROR]
+
+
+@pytest.mark.parametrize("kind", ["server", "core"])
+def test_a_cell_that_is_not_there_is_told_at_once(cells, kind):
+    reply = send(getattr(cells, kind), target="b")
+    assert reply.get_header(MessageHeaderKey.RETURN_CODE) != CellReturnCode.OK
+    assert unwrapped(reply) is None
+
+
+def test_a_sites_cell_of_a_job_is_named_after_both():
+    assert FQCN.join(["relay.a", "job"]) == "relay.a.job"
+    assert FQCN.split("server.job") == ["server", "job"]
+    assert Client("a", "token").get_fqcn() == "a"
+
+
+def test_engines_give_out_their_cells():
+    assert callable(ServerEngine.get_cell)
+    assert callable(ClientRunManager.get_cell)
+
+
+def test_the_server_takes_commands():
     assert names(ServerEngineSpec.register_app_command)[:3] == [
         "self",
         "topic",
         "cmd_func",
     ]
     assert names(ServerEngine.get_client_from_name) == ["self", "client_name"]
-    assert callable(ServerEngine.new_context)
     assert callable(ServerEngine.get_workspace)
 
 
@@ -162,15 +194,6 @@ def test_a_command_is_found_by_its_topic(monkeypatch):
 
     ServerCommands.register_app_command("fednb", command)
     assert ServerCommands.get_app_command("fednb")[0] is command
-
-
-def test_bytes_pass_the_serialiser_untouched(tmp_path):
-    fobs_initialize(Workspace(str(_workspace(tmp_path))))
-    request = Shareable()
-    request[BODY] = bytes(range(256)) * 100
-    back = fobs.loads(fobs.dumps(request))
-    assert type(back[BODY]) is bytes
-    assert back[BODY] == request[BODY]
 
 
 def test_a_workspace_says_where_the_kits_own_files_are(tmp_path):

@@ -1,47 +1,66 @@
-"""The transport over a stand-in for FLARE's engine, of the same signature."""
+"""The transport over a stand-in for FLARE's engine and cell, of the same signatures."""
 
-from contextlib import nullcontext
+import threading
 
 import pytest
-from nvflare.apis.fl_constant import ReturnCode
-from nvflare.apis.shareable import make_reply
+from nvflare.fuel.f3.cellnet.defs import ReturnCode
+from nvflare.fuel.f3.cellnet.utils import make_reply
 
 from fednb.errors import SiteDownError, UnknownNameError
-from fednb.flare.transport import BODY, FlareTransport
-from fednb.records.messages import Collect, Ping
+from fednb.flare.transport import STREAM_BYTES, FlareTransport, wrapped
+from fednb.records.messages import Collect, FetchMock, Ping, Propose
 from fednb.wire.codec import encode
 
 PING = encode(Ping())
 WORK = encode(Collect("call"))
+LARGE = encode(Propose(bytes(STREAM_BYTES), b""))
+
+
+class Site:
+    def __init__(self, name) -> None:
+        self.name = name
+
+    def get_fqcn(self):
+        return f"relay.{self.name}"
+
+
+class Cell:
+    """Answers from a list; None stands for no reply."""
+
+    def __init__(self, kind, engine) -> None:
+        self.kind = kind
+        self.engine = engine
+
+    def get_fqcn(self):
+        return "server.job-5"
+
+    def send_request(self, channel, topic, target, request, timeout, optional):
+        asked = (self.kind, channel, topic, target, request.payload, timeout, optional)
+        self.engine.requests.append(asked)
+        self.engine.asked.set()
+        return self.engine.replies.pop(0)
 
 
 class Engine:
-    """Answers from a list; what is not a reply is as FLARE has it."""
+    """Gives out a cell and the cell's core; answers come from a list."""
 
     def __init__(self, *replies) -> None:
         self.replies = list(replies)
         self.requests = []
         self.absent = ()
-
-    def new_context(self):
-        return nullcontext("context")
+        self.asked = threading.Event()
+        self.cell = Cell("stream", self)
+        self.cell.core_cell = Cell("core", self)
 
     def get_client_from_name(self, client_name):
-        return None if client_name in self.absent else client_name
+        return None if client_name in self.absent else Site(client_name)
 
-    def send_aux_request(
-        self, targets, topic, request, timeout, fl_ctx, optional=False
-    ):
-        self.requests.append((targets, topic, request[BODY], timeout, fl_ctx, optional))
-        reply = self.replies.pop(0)
-        return {targets[0]: reply} if reply is not None else {}
+    def get_cell(self):
+        return self.cell
 
 
 def reply(body=b"answer", code=ReturnCode.OK):
-    made = make_reply(code)
-    if body is not None:
-        made[BODY] = body
-    return made
+    return make_reply(code, body=None if body is None else wrapped(body))
 
 
 def test_bytes_go_to_one_site_and_come_back():
@@ -49,14 +68,33 @@ def test_bytes_go_to_one_site_and_come_back():
     transport = FlareTransport(engine, ["b", "a"])
     assert transport.sites() == ("a", "b")
     assert transport.call("a", PING, timeout=3.0) == b"there"
-    assert engine.requests == [(["a"], "fednb", PING, 3.0, "context", True)]
+    target = "relay.a.job-5"
+    assert engine.requests == [("core", "fednb", "fednb", target, PING, 3.0, True)]
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        (PING, "core"),
+        (LARGE, "stream"),
+        # what they ask for may be large
+        (WORK, "stream"),
+        (encode(FetchMock("table")), "stream"),
+        # what no site can read is for the site to refuse
+        (b"no frame", "core"),
+    ],
+)
+def test_only_what_may_be_large_is_streamed(message, kind):
+    engine = Engine(reply())
+    assert FlareTransport(engine, ["a"]).call("a", message, timeout=1.0) == b"answer"
+    assert [request[0] for request in engine.requests] == [kind]
 
 
 @pytest.mark.parametrize(
     "away",
     [
         None,
-        reply(code=ReturnCode.COMMUNICATION_ERROR),
+        reply(code=ReturnCode.TARGET_UNREACHABLE),
         reply(code=ReturnCode.SERVICE_UNAVAILABLE),
         reply(body=None),
         reply(body="text"),
@@ -105,3 +143,21 @@ def test_a_site_that_is_not_in_the_job_is_missing_and_not_asked():
     with pytest.raises(SiteDownError):
         transport.call("b", PING, timeout=1.0)
     assert engine.requests == []
+
+
+def test_closing_ends_a_wait_for_a_site_that_never_answers():
+    engine = Engine()
+    free = threading.Event()
+
+    def wait(**_):
+        engine.asked.set()
+        free.wait()
+
+    engine.cell.core_cell.send_request = wait
+    transport = FlareTransport(engine, ["a"])
+    closer = threading.Thread(target=lambda: engine.asked.wait() and transport.close())
+    closer.start()
+    with pytest.raises(SiteDownError):
+        transport.call("a", PING, timeout=60.0)
+    closer.join()
+    free.set()
