@@ -13,6 +13,8 @@ from fednb.display.contract import (
 )
 from fednb.display.hooks import Shown
 from fednb.errors import InputError, UnknownNameError
+from fednb.owner.changes import ContractChanges
+from fednb.site.approvals import last_decided
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,13 +39,20 @@ class OwnerRequest(Shown):
         Where decisions are recorded.
     notes
         What the owner should know about the requester, beside the contract.
+    earlier
+        The last contract of the same requester, purpose and dataset that was approved.
     """
 
     def __init__(
-        self, filed: Filed, approvals: Approvals, notes: tuple[str, ...] = ()
+        self,
+        filed: Filed,
+        approvals: Approvals,
+        notes: tuple[str, ...] = (),
+        earlier: Filed | None = None,
     ) -> None:
         self._filed = filed
         self._approvals = approvals
+        self._earlier = earlier
         self.notes = notes
 
     @property
@@ -90,6 +99,11 @@ class OwnerRequest(Shown):
     def outputs(self) -> tuple[OutputSpec, ...]:
         """Everything that may leave."""
         return self.contract.outputs
+
+    @property
+    def changes(self) -> ContractChanges:
+        """What differs from the last approved contract of its kind."""
+        return ContractChanges(self.contract, self._earlier)
 
     def approve(self, note: str = "") -> OwnerRequest:
         """Let it run here until it expires; signs its hash with the site's key.
@@ -148,6 +162,7 @@ class OwnerRequest(Shown):
 
     def _text(self) -> str:
         lines = [f"! {text.visible(note, MAX_PURPOSE)}" for note in self.notes]
+        lines += [f"~ {line}" for line in self.changes.lines()]
         lines.append(contract_text(self.contract, self.status))
         if self.note:
             lines += ["", text.visible(self._decision(), MAX_PURPOSE)]
@@ -158,9 +173,11 @@ class OwnerRequest(Shown):
             html.element("p", html.badge("caution", "look"), " ", note)
             for note in self.notes
         ]
-        decision = html.element("p", html.escape(self._decision(), MAX_PURPOSE))
         page = contract_html(self.contract, self.status)
-        return html.element("div", *notes, page, decision if self.note else "")
+        told = html.element("p", html.escape(self._decision(), MAX_PURPOSE))
+        return html.element(
+            "div", *notes, self.changes.html(), page, told if self.note else ""
+        )
 
 
 class Requests(Shown):
@@ -287,7 +304,11 @@ def requests_of(approvals: Approvals) -> Requests:
         Of the site.
     """
     every = approvals.all()
-    requests = (OwnerRequest(f, approvals, _notes(f, every)) for f in every)
+    approved = [f for f in every if _was_approved(f)]
+    requests = (
+        OwnerRequest(f, approvals, _notes(f, every), last_decided(f, approved))
+        for f in every
+    )
     return Requests(requests, approvals.unreadable())
 
 

@@ -70,6 +70,7 @@ def request_card(home: str, site: str, request: OwnerRequest) -> Row:
         "purpose": visible(request.purpose, MAX_PURPOSE),
         "fingerprint": key_fingerprint(request.contract.requester_key),
         "note": visible(request.note, MAX_PURPOSE),
+        "changes": list(request.changes.lines()),
         "page": tree_of(request._repr_html_()),
     }
 

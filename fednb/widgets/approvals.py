@@ -53,7 +53,8 @@ class ApprovalInbox(anywidget.AnyWidget):
         Name of the site; empty where only its requests were given.
     requests
         Rows for the front end. ``page`` is HTML that the display layer built and
-        escaped; everything else is text.
+        escaped; everything else is text. ``changes`` are lines: what differs from the
+        last approved contract of the same requester, purpose and dataset.
     rest
         Contracts that are not shown.
     notice
@@ -145,6 +146,7 @@ def _row(request: OwnerRequest) -> dict[str, Any]:
         "dataset": visible(request.contract.dataset),
         "purpose": visible(request.purpose),
         "received": utc(int(request.received)),
+        "changes": list(request.changes.lines()),
         "page": request._repr_html_(),
         "verbs": list(_VERBS.get(request.status, ())),
     }

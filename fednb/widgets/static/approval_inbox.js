@@ -34,6 +34,8 @@ const card = (model, row, open) => {
     make("span", {}, row.dataset),
     make("span", { class: "muted purpose" }, row.purpose),
     make("span", { class: "muted" }, row.received),
+    // the page lists every change; a closed card tells how many there are
+    make("span", { class: "muted changes" }, row.changes?.[0] ?? ""),
   );
   const decisions = row.verbs.map((verb) => decision(model, row, verb));
   const node = make("details", { "data-hash": row.hash }, summary, page, ...decisions);
