@@ -305,11 +305,11 @@ def test_the_policy_is_shown_and_changed(home: Path, owner: SiteOwner):
     ("change", "says"),
     [
         ("max_rounds", "--set takes rule=value; got 'max_rounds'."),
-        ("max_rounds=many", "Expected `int`, got `str`"),
+        ("max_rounds=many", 'max_rounds = "many" is not allowed; write a whole'),
         ("max_rounds=-1", "max_rounds must be positive and finite; got -1."),
         ("speed=3", "Unknown rule 'speed'."),
         ("profile=lax", "Unknown disclosure profile 'lax'."),
-        ("auto_approve=training", "Invalid enum value 'training'"),
+        ("auto_approve=training", 'write a list of any of "statistics", "all".'),
     ],
 )
 def test_a_policy_that_is_not_allowed(

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
+import json
+import re
+import tomllib
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -72,13 +84,104 @@ def read_policy(home: Home) -> Policy:
 def _read(path: Path, version: tuple[int, int, int]) -> Policy:
     """Return the policy in a file; each version of it is read once."""
     del version
+    raw = path.read_bytes()
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Policy)
-    except msgspec.DecodeError as error:
-        message = (
-            f"{path} is not a policy ({error}). Until it is corrected nothing runs."
-        )
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        message = f"{path}, line {line}: not text in UTF-8. {_STOPPED}"
         raise HomeError(message) from error
+    try:
+        values = tomllib.loads(text)
+    except ValueError as error:
+        what, line = _syntax(str(error), text)
+        message = f"{path}, line {line}: not TOML: {what}. {_STOPPED}"
+        raise HomeError(message) from error
+    wrong = [
+        f"{path}, line {_line_of(name, text)}: {problem}"
+        for name, problem in policy_problems(values).items()
+    ]
+    if wrong:
+        message = " ".join([*wrong, _STOPPED])
+        raise HomeError(message)
+    return msgspec.convert(values, Policy)
+
+
+_STOPPED: Final = "Until it is corrected nothing runs."
+
+
+def policy_problems(values: dict[str, Any]) -> dict[str, str]:
+    """Return what is wrong with a policy's values, by rule.
+
+    Parameters
+    ----------
+    values
+        As read from TOML or given by an owner.
+
+    Returns
+    -------
+    dict
+        A sentence a rule: the value seen, and what is allowed. Empty: all is well.
+    """
+    kinds = get_type_hints(Policy)
+    found = {}
+    for name, value in values.items():
+        if name not in kinds:
+            near = difflib.get_close_matches(name, kinds, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            found[name] = (
+                f"there is no rule {_shown(name)}.{hint} Rules: {', '.join(kinds)}."
+            )
+        elif not _fits(value, kinds[name]):
+            allowed = _allowed(kinds[name])
+            found[name] = f"{name} = {_shown(value)} is not allowed; write {allowed}."
+    return found
+
+
+def _fits(value: Any, kind: Any) -> bool:  # noqa: ANN401  (anything TOML can hold)
+    if get_origin(kind) is Literal:
+        return isinstance(value, str) and value in get_args(kind)
+    if get_origin(kind) is tuple:
+        allowed = get_args(kind)[0]
+        listed = isinstance(value, list | tuple)
+        return listed and all(_fits(item, allowed) for item in value)
+    number = isinstance(value, int | kind) and not isinstance(value, bool)
+    return number and 0 < value < _LARGEST
+
+
+def _allowed(kind: Any) -> str:  # noqa: ANN401  (a type hint)
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(f'"{name}"' for name in get_args(kind))
+    if get_origin(kind) is tuple:
+        words = _allowed(get_args(kind)[0]).removeprefix("one of ")
+        return f"a list of any of {words}"
+    return "a whole number above 0" if kind is int else "a number above 0"
+
+
+def _shown(value: object) -> str:
+    """Return a value as TOML would have it, shortened."""
+    words = json.dumps(value, default=str)
+    return words if len(words) <= _WORDS else f"{words[:_WORDS]}..."
+
+
+_WORDS: Final = 80
+_LARGEST: Final = 2**63
+
+
+def _line_of(name: str, text: str) -> int:
+    """Return the line on which a rule is set, or its table begins."""
+    key = re.escape(name)
+    start = re.compile(rf"""\s*(\[+\s*)?["']?{key}["']?\s*[=.\]]""")
+    lines = enumerate(text.splitlines(), 1)
+    return next((number for number, line in lines if start.match(line)), 1)
+
+
+def _syntax(words: str, text: str) -> tuple[str, int]:
+    """Split what the parser says into what is wrong and the line."""
+    what, _, place = words.partition(" (at ")
+    number = re.match(r"line (\d+)", place)
+    last = max(len(text.splitlines()), 1)
+    return what, int(number[1]) if number else last
 
 
 def write_policy(home: Home, policy: Policy) -> None:
@@ -98,12 +201,12 @@ def change_policy(home: Home, **changes: object) -> Policy:
     InputError
         A field is unknown or a value is not allowed.
     """
+    wrong = policy_problems(changes)
+    if wrong:
+        message = f"The policy was not changed: {' '.join(wrong.values())}"
+        raise InputError(message)
     current = msgspec.to_builtins(read_policy(home))
-    try:
-        policy = msgspec.convert({**current, **changes}, Policy)
-    except msgspec.ValidationError as error:
-        message = f"The policy was not changed: {error}."
-        raise InputError(message) from error
+    policy = msgspec.convert({**current, **changes}, Policy)
     write_policy(home, policy)
     return policy
 

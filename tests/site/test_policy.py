@@ -88,10 +88,13 @@ def test_changing_one_rule_keeps_the_others(home: Home):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"profile": "lax"}, "Invalid enum value 'lax'"),
-        ({"auto_approve": ["training"]}, "Invalid enum value 'training'"),
-        ({"max_rounds": "many"}, "Expected `int`, got `str`"),
-        ({"max_round": 3}, "unknown field `max_round`"),
+        (
+            {"profile": "lax"},
+            'profile = "lax" is not allowed; write one of "standard", ',
+        ),
+        ({"auto_approve": ["training"]}, 'write a list of any of "statistics", "all".'),
+        ({"max_rounds": "many"}, 'max_rounds = "many" is not allowed; write a whole'),
+        ({"max_round": 3}, 'no rule "max_round". Did you mean max_rounds?'),
     ],
 )
 def test_a_change_that_is_not_allowed_changes_nothing(
@@ -105,16 +108,62 @@ def test_a_change_that_is_not_allowed_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["profile = ", "profile = 'lax'", "max_rounds = 'x'", "surprise = 1", "\x00"],
+    ("text", "line", "says"),
+    [
+        ("profile = ", 1, "not TOML: Invalid value."),
+        ('# mine\n\nprofile = "open', 3, "not TOML: Expected \"'\"'."),
+        ("max_calls = 1\nmax_calls = 2", 2, "not TOML: Cannot overwrite a value."),
+        ("\x00", 1, "not TOML: Invalid statement."),
+        (
+            "max_calls = 3\nprofile = 'lax'",
+            2,
+            'profile = "lax" is not allowed; write one of "standard", "rare-disease", '
+            '"open".',
+        ),
+        (
+            "\n max_rounds = 'x'",
+            2,
+            'max_rounds = "x" is not allowed; write a whole number above 0.',
+        ),
+        ("max_rounds = 2.5", 1, "max_rounds = 2.5 is not allowed; write a whole"),
+        ("max_calls = true", 1, "max_calls = true is not allowed; write a whole"),
+        ("max_calls = -1", 1, "max_calls = -1 is not allowed; write a whole"),
+        ("max_gpu_gib = nan", 1, "max_gpu_gib = NaN is not allowed; write a number"),
+        (f"max_calls = {10**30}", 1, "is not allowed; write a whole number"),
+        ("devices = 'cpu'", 1, 'devices = "cpu" is not allowed; write a list of any'),
+        ("devices = [\n'cpu',\n'tpu']", 1, 'devices = ["cpu", "tpu"] is not allowed'),
+        ("carry_over = 'all'", 1, 'write one of "off", "tightening".'),
+        ("[profile]\nname = 1", 1, 'profile = {"name": 1} is not allowed'),
+        ("\n\nmax_round = 1", 3, 'no rule "max_round". Did you mean max_rounds?'),
+        ("\n'sur prise' = 1", 2, 'there is no rule "sur prise". Rules: profile, '),
+    ],
 )
-def test_a_file_that_is_no_policy_stops_everything(home: Home, text: str):
-    (home.path / "policy.toml").write_text(text)
+def test_a_file_that_is_no_policy_stops_everything(
+    home: Home, text: str, line: int, says: str
+):
+    path = home.path / "policy.toml"
+    path.write_text(text)
     with pytest.raises(HomeError) as caught:
         read_policy(home)
     message = str(caught.value)
-    assert message.startswith(f"{home.path / 'policy.toml'} is not a policy (")
+    assert message.startswith(f"{path}, line {line}: ")
+    assert says in message
     assert message.endswith("Until it is corrected nothing runs.")
+
+
+def test_every_problem_of_a_policy_is_told_with_its_line(home: Home):
+    path = home.path / "policy.toml"
+    path.write_text("profile = 1\n# a remark\nmax_calls = 0\n")
+    with pytest.raises(HomeError) as caught:
+        read_policy(home)
+    assert f"{path}, line 1: profile = 1 is not" in str(caught.value)
+    assert f"{path}, line 3: max_calls = 0 is not" in str(caught.value)
+
+
+def test_a_policy_in_another_encoding_is_named(home: Home):
+    (home.path / "policy.toml").write_bytes("# ok\n# für".encode("latin-1"))
+    with pytest.raises(HomeError, match=r"policy.toml, line 2: not text in UTF-8\."):
+        read_policy(home)
 
 
 @pytest.mark.parametrize(
