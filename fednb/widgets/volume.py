@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 BACKENDS: Final = ("auto", "canvas", "itkwidgets")
 """How a volume can be shown."""
 
-MAX_EXACT_BYTES: Final = 2_500_000
+MAX_EXACT_BYTES: Final = 8_000_000
 """Volumes travel as float32 up to this, all modalities together, and as 8 bits above.
 
-Jupyter Server drops messages beyond 3 MB, by its default, when a page is reloaded.
+They travel again each time a page is reloaded.
 """
 
 MAX_BYTES: Final = 64_000_000
