@@ -15,7 +15,6 @@ import comm
 import matplotlib.image
 import numpy as np
 import pytest
-from conftest import RecordingComm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,13 +32,14 @@ SHAPE = (4, 3, 2)
 
 
 @pytest.fixture(autouse=True)
-def opened(monkeypatch):
+def opened(_recorded, monkeypatch):
     """What each widget sent when it was made, with its binary buffers."""
     found = []
+    recording = comm.create_comm
 
     def create(**named):
         found.append(named)
-        return RecordingComm(**named)
+        return recording(**named)
 
     monkeypatch.setattr(comm, "create_comm", create)
     return found
