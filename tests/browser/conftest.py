@@ -58,9 +58,26 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 @pytest.fixture(scope="package")
-def server(tmp_path_factory):
-    """JupyterLab of this environment."""
-    lab = LabServer(tmp_path_factory.mktemp("lab"), {})
+def copied(hospitals, tmp_path_factory):
+    """Return a function that gives a test hospitals of its own, by a name."""
+
+    def copy(name: str) -> Path:
+        return shutil.copytree(hospitals, tmp_path_factory.mktemp(name) / "demo")
+
+    return copy
+
+
+@pytest.fixture(scope="package")
+def owned(copied):
+    """The hospitals of which the server's own user owns one, aspen."""
+    return copied("owned")
+
+
+@pytest.fixture(scope="package")
+def server(owned, tmp_path_factory):
+    """JupyterLab of this environment, at the site aspen."""
+    extra = {"FEDNB_SITE_HOME": str(owned / "aspen")}
+    lab = LabServer(tmp_path_factory.mktemp("lab"), extra)
     try:
         lab.wait()
         yield lab
@@ -94,16 +111,6 @@ def context(watch, tmp_path_factory):
             found.close()
 
 
-@pytest.fixture(scope="package")
-def copied(hospitals, tmp_path_factory):
-    """Return a function that gives a test hospitals of its own, by a name."""
-
-    def copy(name: str) -> Path:
-        return shutil.copytree(hospitals, tmp_path_factory.mktemp(name) / "demo")
-
-    return copy
-
-
 @pytest.fixture
 def lab(server, context, watch):
     """A fresh page; at its end nothing asked elsewhere, and nothing went wrong."""
@@ -115,7 +122,7 @@ def lab(server, context, watch):
     try:
         yield opened
     finally:
-        page.close()
+        opened.close()
     assert watch.requests
     assert watch.strangers() == []
     assert watch.errors == []

@@ -249,6 +249,15 @@ class LabPage:
         self.page.reload()
         return self.ready()
 
+    def close(self) -> None:
+        """Close the page, then end the kernels: what they hold is free for the next."""
+        self.page.close()
+        ask = self.page.context.request
+        headers = {"Authorization": f"token {self._server.token}"}
+        sessions = f"{self._server.url}/api/sessions"
+        for session in ask.get(sessions, headers=headers).json():
+            ask.delete(f"{sessions}/{session['id']}", headers=headers)
+
     def shoot(self, name: str) -> None:
         """Keep a picture as build output."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)

@@ -4,41 +4,19 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from playwright.sync_api import expect
 
-OPEN = """
-import fednb
-from fednb.phantom.demo import DemoSize
+from browser.cells import REQUEST, RESULT, RUN, opening
 
-size = DemoSize(train=16, validation=16, test=12, voxels=16)
-fed = fednb.demo({folder!r}, size=size)
-owner = fed.owner("aspen")
-training = fednb.TrainingPlan(
-    model="small-cnn-3d", target="idh", rounds=8, size=(16, 16, 16), batch_size=8,
-    split=fednb.SplitSpec(column="split"),
-)
-"""
-REQUEST = """
-request = fed.request(training, purpose="IDH from small volumes", profile="open")
-for name in ("birch", "dune"):
-    fed.owner(name).requests[request.hash].approve()
-"""
 INBOX = "owner"
-RUN = "run = request.wait(60).start()\nrun"
-RESULT = "run.result()"
 ROUND = re.compile(r"round (\d+) of")
 
 
-@pytest.fixture(scope="module")
-def mine(copied):
-    return copied("approval")
-
-
-def test_a_card_approves_and_the_run_is_followed_to_its_result(lab, server, mine):
-    cells = [OPEN.format(folder=str(mine)), REQUEST, INBOX, RUN, RESULT]
+def test_a_card_approves_and_the_run_is_followed_to_its_result(lab, server, copied):
+    cells = [opening(copied("approval")), REQUEST, INBOX, RUN, RESULT]
     lab.open(server.write("approval.ipynb", cells))
     lab.run(0, 1, 2)
+    expect(lab.cell(0).locator("[data-shown='slices'] canvas")).to_have_count(3)
     inbox = lab.cell(2).locator(".fednb-live")
     card = inbox.locator("details").first
     expect(inbox).to_contain_text("aspen: 1 waiting for a decision")

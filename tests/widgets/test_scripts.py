@@ -136,7 +136,7 @@ def test_a_monitor_loses_no_event_and_takes_none_twice(show):
     (line,) = after["lines"]
     assert len(line.split()) == 6
     # the first round is the leftmost and highest loss, the last the rightmost, lowest
-    assert line.split()[0] == "46.0,8.0"
+    assert line.split()[0] == "54.0,8.0"
     assert line.split()[-1] == "312.0,130.0"
     assert page["markup"] == []
 
