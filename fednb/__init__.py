@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fednb import errors, strategies
     from fednb.embedded.federation import Federation
+    from fednb.embedded.rehearse import rehearse
     from fednb.flare.session import connect
     from fednb.owner import SiteOwner
     from fednb.phantom.demo import DemoSize, demo
@@ -67,6 +68,7 @@ _WHERE = {
     "connect": "fednb.flare.session",
     "demo": "fednb.phantom.demo",
     "errors": "",
+    "rehearse": "fednb.embedded.rehearse",
     "strategies": "",
 }
 
@@ -93,6 +95,7 @@ __all__ = [
     "connect",
     "demo",
     "errors",
+    "rehearse",
     "strategies",
 ]
 

@@ -116,6 +116,15 @@ def show(path: PathArgument, contract: HashArgument) -> None:
 
 
 @site.command()
+def preview(path: PathArgument, contract: HashArgument) -> None:
+    """Run a contract on the site's mock: what would leave, and what it would cost."""
+    from fednb.embedded.rehearse import rehearse
+
+    with _owner(path) as owner:
+        _show(rehearse(owner, contract))
+
+
+@site.command()
 def approve(
     path: PathArgument,
     contract: HashArgument,

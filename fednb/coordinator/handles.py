@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from fednb.coordinator.client import Client
     from fednb.coordinator.datasite import DatasiteProxy
     from fednb.display.html import Html
-    from fednb.records.contracts import Contract
+    from fednb.records.contracts import Contract, OutputSpec
     from fednb.records.messages import Standing
+    from fednb.results.rehearsal import Rehearsal
 
 _WAIT_SECONDS = 0.5
 _RESTING = frozenset({*FINAL, "paused"})
@@ -50,16 +51,28 @@ class Preview(Shown):
         What was, or would be, requested.
     status
         Where it stands.
+    rehearsal
+        What a dry run on the mock showed; None: there was none.
     """
 
     contract: Contract
     status: str = "unknown"
+    rehearsal: Rehearsal | None = None
+
+    @property
+    def outputs(self) -> tuple[OutputSpec, ...]:
+        """Everything that may leave a site: name, kind, size, how often, and rule."""
+        return self.contract.outputs
 
     def _text(self) -> str:
-        return contract_text(self.contract, self.status)
+        page = contract_text(self.contract, self.status)
+        return page if self.rehearsal is None else f"{page}\n\n{self.rehearsal!r}"
 
     def _html(self) -> Html:
-        return contract_html(self.contract, self.status)
+        page = contract_html(self.contract, self.status)
+        if self.rehearsal is None:
+            return page
+        return html.element("div", page, self.rehearsal._html())  # noqa: SLF001
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,9 +103,27 @@ class Request(Shown):
         contract = self.hash
         return {n: self._sites[n].status(contract) for n in self.contract.sites()}
 
-    def preview(self) -> Preview:
-        """Return the contract as its owners see it."""
-        return Preview(self.contract)
+    def preview(self, *, dry_run: bool = False) -> Preview:
+        """Return the contract as its owners see it, with all that may leave.
+
+        Parameters
+        ----------
+        dry_run
+            Also run it on the first participant's mock: samples of what leaves, and a
+            card of what a run would cost a site, which is a prediction.
+
+        Raises
+        ------
+        InputError
+            There is no engine here to run it on the mock.
+        PlanError
+            A step builds on the result of another contract: no dry run of it.
+        """
+        if not dry_run:
+            return Preview(self.contract)
+        first = self._sites[self.contract.sites()[0]]
+        mock = first.datasets[self.contract.dataset].mock
+        return Preview(self.contract, rehearsal=mock.rehearse(self.contract))
 
     def wait(self, timeout: float | None = None) -> Request:
         """Wait until every owner has decided.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from typing_extensions import override
 
@@ -27,10 +26,22 @@ if TYPE_CHECKING:
 
     from fednb.display.html import Html
     from fednb.imaging.readers import Volume
+    from fednb.records.contracts import Contract
     from fednb.records.datasets import DatasetCard
     from fednb.records.tasks import Plan
+    from fednb.results.rehearsal import Rehearsal
 
-DryRunner = Callable[["Plan", "MockData"], object]
+
+class DryRunner(Protocol):
+    """Runs plans and contracts on mock data."""
+
+    def __call__(self, plan: Plan, mock: MockData) -> object:
+        """Run a plan and return its result."""
+
+    def rehearse(
+        self, contract: Contract, mock: MockData, patients: int = 0
+    ) -> Rehearsal:
+        """Run a contract's steps, and return what left and what it cost."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -220,10 +231,32 @@ class MockData(Shown):
         InputError
             This federation cannot run plans by itself.
         """
+        return self._runner()(plan, self)
+
+    def rehearse(self, contract: Contract, patients: int = 0) -> Rehearsal:
+        """Run a contract on the mock: what leaves, and what a run would cost.
+
+        Parameters
+        ----------
+        contract
+            Of this dataset.
+        patients
+            To which time is scaled; 0: the card's rounded number.
+
+        Raises
+        ------
+        InputError
+            This federation cannot run plans by itself.
+        PlanError
+            A step builds on the result of another contract.
+        """
+        return self._runner().rehearse(contract, self, patients or self.card.subjects)
+
+    def _runner(self) -> DryRunner:
         if self.dry_runner is None:
             message = "A dry run needs an embedded federation, such as fednb.demo()."
             raise InputError(message)
-        return self.dry_runner(plan, self)
+        return self.dry_runner
 
     def _facts(self) -> list[tuple[str, object]]:
         table = self.files["table.csv"].count(b"\n") - 1

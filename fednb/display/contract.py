@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fednb.display import html, text
+from fednb.display.egress import HEADERS, bounds, output_row
 from fednb.display.plans import PlanWords, plan_words
 from fednb.records.base import sha256_hex
 
@@ -16,24 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fednb.display.html import Html
-    from fednb.records.contracts import Contract, OutputSpec
+    from fednb.records.contracts import Contract
 
 MAX_PURPOSE: Final = 4000
 """Characters of the purpose and of an argument that are shown."""
 
 MAX_LINES: Final = 500
 """Outputs and participants shown; a contract with more is cautioned against."""
-
-KINDS: Final = {
-    "masked": "hidden by the secure sum",
-    "table": "rounded aggregates",
-    "weights": "network weights in the clear",
-    "sealed": "weights that only the next site can read",
-    "receipt": "a receipt; the values stay at the site",
-}
-"""Kinds of output in plain words."""
-
-_OUTPUT_HEADERS: Final = ("step", "output", "kind", "at most", "how often", "control")
 
 
 def key_fingerprint(key: str) -> str:
@@ -88,8 +78,8 @@ def contract_text(contract: Contract, status: str = "unknown") -> str:
         lines += [f"  {text.visible(words.sentence, MAX_PURPOSE)}"]
         lines += [_text_pairs(words.arguments, indent="    ")]
     lines += ["", "What leaves, and nothing else"]
-    outputs = [_output(spec) for spec in contract.outputs]
-    lines += [_text_table(_OUTPUT_HEADERS, outputs)]
+    lines += [_text_table(HEADERS, [output_row(spec) for spec in contract.outputs])]
+    lines += [f"  {line}" for line in _bounds(contract)]
     lines += ["", "Columns used", _text_table(*_columns(contract))]
     lines += ["", "Protection", _text_pairs(_privacy(contract), indent="  ")]
     lines += ["", "Limits", _text_pairs(_resources(contract), indent="  ")]
@@ -122,7 +112,8 @@ def contract_html(contract: Contract, status: str = "unknown") -> Html:
         html.element("p", html.badge("caution"), " ", html.escape(c, MAX_PURPOSE))
         for c in cautions(contract)
     ]
-    outputs = (_OUTPUT_HEADERS, [_output(spec) for spec in contract.outputs])
+    outputs = _html_table(HEADERS, [output_row(spec) for spec in contract.outputs])
+    totals = [html.element("p", line) for line in _bounds(contract)]
     steps = [_step(i, words) for i, words in enumerate(_steps(contract))]
     return html.element(
         "div",
@@ -130,7 +121,7 @@ def contract_html(contract: Contract, status: str = "unknown") -> Html:
         *warned,
         _html_pairs(_facts(contract)),
         html.section("Steps", *steps),
-        html.section("What leaves, and nothing else", _html_table(*outputs)),
+        html.section("What leaves, and nothing else", outputs, *totals),
         html.section("Protection", _html_pairs(_privacy(contract))),
         html.section("Limits", _html_pairs(_resources(contract))),
         html.section("Columns used", _html_table(*_columns(contract))),
@@ -205,11 +196,9 @@ def _columns(
     return headers, rows
 
 
-def _output(spec: OutputSpec) -> tuple[object, ...]:
-    size = f"{text.human_bytes(spec.bytes)}, {text.human_count(spec.elements)} numbers"
-    often = "once" if spec.times == 1 else f"{spec.times} times"
-    words = f"{spec.kind}: {KINDS[spec.kind]}"
-    return (spec.step, spec.name, words, size, often, spec.control)
+def _bounds(contract: Contract) -> tuple[str, ...]:
+    """Return what leaves at most; of a contract too long to show, the total."""
+    return bounds(contract)[-MAX_LINES:]
 
 
 def _privacy(contract: Contract) -> list[tuple[str, str]]:

@@ -6,21 +6,19 @@ import shutil
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import msgspec
 from typing_extensions import override
 
 from fednb.coordinator.contracting import ProfileName, Scientist
 from fednb.coordinator.federation import Federation as BaseFederation
 from fednb.coordinator.service import Service
 from fednb.coordinator.store import Store
+from fednb.embedded.dryrun import DryRuns
 from fednb.errors import DatasetError, InputError
 from fednb.imaging.quality import infer_columns
 from fednb.owner import SiteOwner
 from fednb.owner.datasets import inferred_problems
-from fednb.records.studies import StudyPlan
-from fednb.records.tasks import TrainingPlan
 from fednb.site.server import SiteServer, initial_weights
 from fednb.site.worker_process import WorkerProcess
 from fednb.wire.inproc import InProcessTransport
@@ -32,10 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from fednb.coordinator.mockdata import MockData
     from fednb.records.datasets import Column
     from fednb.records.service import Prepare
-    from fednb.records.tasks import Plan
 
 Approve = Literal["auto", "manual"]
 
@@ -77,7 +73,7 @@ class Federation(BaseFederation):
             store = Store(coordinator)
             service = Service(store, self.transport, self._initialise)
             who = Scientist(store.folder("keys"), scientist)
-            super().__init__(service, who, self._dry_run)
+            super().__init__(service, who, DryRuns(Federation))
             opened.pop_all()
 
     @classmethod
@@ -143,6 +139,11 @@ class Federation(BaseFederation):
             homes[name] = root / name
         return cls(homes, root / "coordinator", owned=owned)
 
+    @property
+    def worker_pid(self) -> int:
+        """Process id of the worker that computes; 0 where none runs."""
+        return self._worker.pid
+
     def owner(self, site: str) -> SiteOwner:
         """Return the owner of a site: possible only because all is in one process."""
         self[site]
@@ -168,41 +169,9 @@ class Federation(BaseFederation):
             seed=ask.seed,
         )
 
-    def _dry_run(self, plan: Plan, mock: MockData) -> Any:  # noqa: ANN401
-        """Run a plan on a throw-away site over the mock."""
-        with tempfile.TemporaryDirectory(prefix="fednb-dry-") as name:
-            root = Path(name)
-            files = mock.save(root / "mock")
-            table = mock.table
-            images = files / "images" if mock.patients else None
-            if images is not None:
-                table = table[table["patient_id"].isin(mock.patients)]
-            owner = SiteOwner.init(root / "dry", "dry", profile="open")
-            owner.policy.set(auto_approve=("all",))
-            owner.create_dataset(
-                mock.card.dataset,
-                table=table,
-                images=images,
-                columns=mock.card.columns,
-                synthetic=True,
-            )
-            with Federation({"dry": root / "dry"}, root / "coordinator") as dry:
-                request = dry.request(_short(plan), purpose="dry run on mock data")
-                return request.start(dry_run=True).result()
-
 
 def _with_ids(frame: pd.DataFrame, site: str) -> pd.DataFrame:
     if "patient_id" in frame.columns:
         return frame
     ids = [f"{site}-{value}" for value in frame.index]
     return frame.assign(patient_id=ids)
-
-
-def _short(plan: Plan) -> Plan:
-    """Return a plan with one round: a dry run shows that a plan runs, no more."""
-    if isinstance(plan, TrainingPlan):
-        return msgspec.structs.replace(plan, rounds=1)
-    if isinstance(plan, StudyPlan):
-        steps = tuple(_short(step) for step in plan.steps)
-        return StudyPlan(steps)  # type: ignore[arg-type]
-    return plan

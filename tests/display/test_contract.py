@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from fednb.display.contract import (
-    KINDS,
     cautions,
     contract_html,
     contract_text,
     key_fingerprint,
 )
+from fednb.display.egress import KINDS
 from fednb.display.html import scoped
 from fednb.display.plans import plan_words
 from fednb.records.contracts import (
@@ -141,7 +141,9 @@ def test_the_hash_and_what_the_owner_decides_on_are_shown():
         assert contract.hash() in shown
         assert key_fingerprint(contract.requester_key) in shown
         assert "masked: hidden by the secure sum" in shown
-        assert "133 kB, 33.2 k numbers" in shown
+        assert "up to 33.2 k numbers" in shown
+        assert "133 kB" in shown
+        assert "In total: at most " in shown
         assert "10 times" in shown
         assert "18.5 to 90.5" in shown
         assert "2026-04-24 03:06 UTC" in shown

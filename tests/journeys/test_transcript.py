@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from safetensors.numpy import load_file
 from small_studies import SITES, serve, small
 
+from fednb.coordinator.handles import Preview
 from fednb.embedded.federation import Federation
 from fednb.phantom.demo import DATASET
 from fednb.records.messages import Refusal
@@ -38,6 +39,7 @@ class Transcript:
 
     frames: list[tuple[str, str, bytes]] = field(default_factory=list)
     contracts: dict = field(default_factory=dict)
+    rehearsed: object = None
 
     def blob(self) -> bytes:
         return b"\n".join(frame for _, _, frame in self.frames)
@@ -88,6 +90,7 @@ def transcript(hospitals):
         fed.statistics(DATASET, ["age", "os_months", "idh"], by="sex")
         fed.statistics(DATASET, ["age"], sites=["dune"])
         request = fed.request(plan(), dataset=DATASET, purpose="a transcript")
+        found.rehearsed = request.preview(dry_run=True).rehearsal
         request.start().results()
         assert request.contract.privacy.profile == "standard"
         assert fed["aspen"].datasets[DATASET].mock.table.size
@@ -129,6 +132,44 @@ def test_every_release_holds_what_an_approved_contract_names(transcript):
             spent[where] = spent.get(where, 0) + 1
             assert spent[where] <= spec.times
     assert count > 40
+
+
+def test_what_the_preview_names_is_what_crosses_and_nothing_else(transcript):
+    """Equal sets: an owner who read the preview knows every output there will be."""
+    seen: dict[str, set] = {}
+    size: dict[tuple[str, str], int] = {}
+    for site, _, reply in transcript.replies():
+        if reply["type"] == "Release":
+            digest = reply["place"]["contract"]
+            for output in reply["outputs"]:
+                line = (reply["place"]["step"], output["name"], output["kind"])
+                seen.setdefault(digest, set()).add(line)
+                data = len(output["data"]["data"])
+                size[digest, site] = size.get((digest, site), 0) + data
+    assert len(seen) == 3
+    for digest, lines in seen.items():
+        contract = transcript.contracts[digest]
+        assert lines == {(o.step, o.name, o.kind) for o in Preview(contract).outputs}
+    for (digest, _), data in size.items():
+        outputs = transcript.contracts[digest].outputs
+        assert 0 < data <= sum(o.bytes * o.times for o in outputs)
+
+
+def test_a_dry_run_of_the_study_shows_the_same_outputs(transcript):
+    rehearsal = transcript.rehearsed
+    contract = transcript.contracts[rehearsal.contract]
+    named = {(o.step, o.name, o.kind): o for o in contract.outputs}
+    assert {(o.step, o.name, o.kind) for o in rehearsal.outputs} == set(named)
+    shapes = {
+        (r["place"]["step"], o["name"]): tuple(o["data"]["shape"])
+        for _, _, r in transcript.replies()
+        if r["type"] == "Release" and r["place"]["contract"] == rehearsal.contract
+        for o in r["outputs"]
+    }
+    assert {(o.step, o.name): o.shape for o in rehearsal.outputs} == shapes
+    assert rehearsal.cost.memory > 50_000_000
+    update = next(o for o in rehearsal.outputs if o.name == "update")
+    assert rehearsal.cost.bytes_out >= 2 * update.bytes
 
 
 def test_a_single_site_is_never_seen_in_the_clear(transcript):

@@ -111,7 +111,7 @@ def test_a_change_that_is_not_allowed_changes_nothing(
     ("text", "line", "says"),
     [
         ("profile = ", 1, "not TOML: Invalid value."),
-        ('# mine\n\nprofile = "open', 3, "not TOML: Expected \"'\"'."),
+        ('# mine\n\nprofile = "open', 3, "not TOML: Unterminated string."),
         ("max_calls = 1\nmax_calls = 2", 2, "not TOML: Cannot overwrite a value."),
         ("\x00", 1, "not TOML: Invalid statement."),
         (
