@@ -118,9 +118,11 @@ def test_a_paused_run_ends_like_one_that_was_not(world):
     run = world.start(small(3))
     after_round(run)
     assert run.pause().status in {"paused", "completed"}
-    run.wait(timeout=30)
+    if run.wait(timeout=30).status == "paused":
+        # rounds are quick: the last may have ended before the pause was heard
+        run.resume()
     trained, _, _ = world.once("chain", chain)
-    assert run.resume().result().ref.sha256 == trained.ref.sha256
+    assert run.result().ref.sha256 == trained.ref.sha256
 
 
 def test_a_denied_request_does_not_start(world):
