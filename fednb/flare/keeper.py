@@ -7,6 +7,7 @@ signed by a scientist and approved by every owner before.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import sys
@@ -45,6 +46,7 @@ class Keeper:
         self._server = server
         self._admin = Admin(own)
         self._logged_in = False
+        self._last = 0
 
     def tend(self) -> Look:
         """Look once, and do what is needed.
@@ -59,7 +61,7 @@ class Keeper:
             self._logged_in = False
             start(self._server.path)
             return "restarted"
-        if not self._runs_wait():
+        if self._written() or not self._runs_wait():
             return "well"
         try:
             if not self._logged_in:
@@ -81,6 +83,15 @@ class Keeper:
             if look != "well":
                 _log.info("%s", look)
         self._admin.log_out()
+
+    def _written(self) -> bool:
+        """Whether the database was written since the last look: a session lives."""
+        path = self._server.home / "coordinator.sqlite-wal"
+        with contextlib.suppress(OSError):
+            written = path.stat().st_mtime_ns
+            known, self._last = self._last, written
+            return known not in {0, written}
+        return False
 
     def _runs_wait(self) -> bool:
         """Whether runs stand still, or would, if there were no session."""

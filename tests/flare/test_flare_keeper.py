@@ -106,6 +106,21 @@ def test_what_a_session_left_word_of_goes_on(place):
     assert keeper.tend() == "opened"
 
 
+def test_a_session_that_writes_is_not_looked_for(place):
+    server, keeper, _ = place
+    run_left(server, "running")
+    session = Store(server.home)
+    looks = []
+    for name in ("first", "second", "third"):
+        session.create_run(name, "contract", b"", b"")
+        looks.append(keeper.tend())
+    # nothing is known at the first look; at the last nothing was written since
+    assert (looks, keeper._admin.logins) == (["opened", "well", "well"], 1)
+    keeper._admin.jobs.clear()
+    assert keeper.tend() == "opened"
+    session.close()
+
+
 def test_sites_are_waited_for(place):
     server, keeper, _ = place
     run_left(server, "running")
