@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import pandas as pd
 
@@ -75,6 +75,11 @@ class DemoSize:
     seed: int = 0
     permuted: bool = False
     scanner: bool = False
+
+    @classmethod
+    def small(cls) -> Self:
+        """Return a size for a short visit: a study takes seconds, and learns little."""
+        return cls(train=60, validation=40, test=60, voxels=16)
 
     @property
     def patients(self) -> int:

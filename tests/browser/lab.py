@@ -44,9 +44,18 @@ def free_port() -> int:
 class LabServer:
     """JupyterLab of this environment, with folders of its own, on 127.0.0.1."""
 
-    def __init__(self, root: Path, extra: Mapping[str, str]) -> None:
-        self.root = root / "notebooks"
-        self.root.mkdir()
+    def __init__(
+        self,
+        root: Path,
+        extra: Mapping[str, str],
+        *,
+        python: str = sys.executable,
+        before: tuple[str, ...] = (),
+        notebooks: Path | None = None,
+    ) -> None:
+        self.root = notebooks or root / "notebooks"
+        self.root.mkdir(exist_ok=True)
+        self._program = (*before, python)
         self.port = free_port()
         self.token = secrets.token_hex(16)
         self.url = f"http://127.0.0.1:{self.port}"
@@ -65,7 +74,7 @@ class LabServer:
 
     def _command(self) -> tuple[str, ...]:
         return (
-            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+            *(*self._program, "-m", "jupyterlab", "--no-browser", "--allow-root"),
             *("--expose-app-in-browser", "--ServerApp.ip=127.0.0.1"),
             *(f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"),
             f"--IdentityProvider.token={self.token}",
@@ -78,6 +87,11 @@ class LabServer:
             if "is running at" in line:
                 self._up.set()
         self._up.set()
+
+    @property
+    def pid(self) -> int:
+        """Of the server, which starts the kernels."""
+        return self._process.pid
 
     @property
     def output(self) -> str:
@@ -101,9 +115,10 @@ class LabServer:
 
     def close(self) -> None:
         """End the server, its kernels and what they started, each by its id."""
-        family = [psutil.Process(self._process.pid)]
+        family = []
         with contextlib.suppress(psutil.NoSuchProcess):
-            family += family[0].children(recursive=True)
+            root = psutil.Process(self.pid)
+            family = [root, *root.children(recursive=True)]
         self._process.terminate()
         _, alive = psutil.wait_procs(family, timeout=15)
         for process in alive:
@@ -133,7 +148,7 @@ def _environment(root: Path, extra: Mapping[str, str]) -> dict[str, str]:
     }
     own = {name: str(root / folder) for name, folder in folders.items()}
     for path in own.values():
-        Path(path).mkdir(exist_ok=True)
+        Path(path).mkdir(exist_ok=True, parents=True)
     settings = root / "config" / f"{NOTIFICATIONS}.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
     settings.write_text(json.dumps(QUIET))
