@@ -29,6 +29,8 @@ export class RequestsModel {
   /** Null until the server answered for the first time. */
   homes: IHomes | null = null;
   requests: IRequests = NOTHING;
+  /** Whether the server said which requests there are. */
+  answered = false;
   failure: IFailure | null = null;
   selected: RequestKey | null = null;
 
@@ -105,6 +107,7 @@ export class RequestsModel {
   private take(found: IRequests): void {
     this.failure = null;
     this.requests = found;
+    this.answered = true;
     const waiting = found.requests.filter(r => r.status === 'pending');
     const fresh = waiting.filter(r => !this.known.has(`${r.home}/${r.hash}`));
     fresh.forEach(r => this.known.add(`${r.home}/${r.hash}`));
@@ -116,7 +119,7 @@ export class RequestsModel {
 
   /** Emit only where something changed, so that nobody's focus is lost. */
   private tell(): void {
-    const now = JSON.stringify([this.homes, this.requests, this.failure]);
+    const now = JSON.stringify([this.homes, this.requests, this.answered, this.failure]);
     if (now !== this.told) {
       this.told = now;
       this._changed.emit();

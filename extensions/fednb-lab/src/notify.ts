@@ -14,6 +14,7 @@ export function notifyArrivals(
   open: (key: RequestKey) => void,
   openPanel: () => void
 ): void {
+  const told = new Map<string, IRequest[]>();
   model.arrived.connect((_, fresh) => {
     const [first] = fresh;
     if (!first) {
@@ -24,8 +25,24 @@ export function notifyArrivals(
       label: alone ? 'Read it' : 'Show them',
       callback: () => (alone ? open(first) : openPanel())
     };
-    Notification.info(message(fresh), { autoClose: SHOWN, actions: [read] });
+    const id = Notification.info(message(fresh), { autoClose: SHOWN, actions: [read] });
+    told.set(id, fresh);
   });
+  // what is being read, or was decided, needs no notification
+  model.changed.connect(() => {
+    for (const [id, fresh] of told) {
+      if (!fresh.some(request => waitsUnread(model, request))) {
+        Notification.dismiss(id);
+        told.delete(id);
+      }
+    }
+  });
+}
+
+function waitsUnread(model: RequestsModel, request: IRequest): boolean {
+  const { selected } = model;
+  const read = selected?.hash === request.hash && selected.home === request.home;
+  return !read && model.find(request)?.status === 'pending';
 }
 
 function message(fresh: IRequest[]): string {

@@ -71,6 +71,9 @@ export class RequestsPanel extends Widget {
   }
 
   private waiting(): HTMLElement {
+    if (!this.model.answered) {
+      return make('p', { class: 'fednb-muted' }, 'Asking which requests there are …');
+    }
     const { requests, pending } = this.model.requests;
     const rows = requests.filter(r => r.status === 'pending').map(r => this.row(r));
     const none = make(

@@ -19,11 +19,13 @@ export function addStatusItem(
   item.addClass('fednb-StatusItem');
   const draw = (): void => {
     const { pending } = model.requests;
-    label.textContent = `fednb: ${pending} pending`;
-    label.title = pending
-      ? 'Requests wait for your decision; open the panel'
-      : 'No request waits; open the panel';
-    label.classList.toggle('fednb-mod-waiting', pending > 0);
+    // a count that is not known, or may be old, is not shown
+    const known = model.answered && !model.failure;
+    label.textContent = known ? `fednb: ${pending} pending` : 'fednb: no answer';
+    label.title = known
+      ? `${pending || 'No'} requests wait for your decision; open the panel`
+      : 'The server does not say which requests wait; open the panel';
+    label.classList.toggle('fednb-mod-waiting', known && pending > 0);
   };
   draw();
   model.changed.connect(draw);
