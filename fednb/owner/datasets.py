@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -265,3 +265,18 @@ def _column(column: Column, counts: Mapping[str, int]) -> tuple[object, ...]:
         ", ".join(column.levels),
         counts.get(column.name),
     )
+
+
+def csv_of(frame: Any) -> bytes:  # noqa: ANN401  (a pandas frame, checked here)
+    """Return a frame as CSV: whole numbers without a point, truth values as 0 and 1."""
+    if not hasattr(frame, "to_csv"):
+        message = (
+            f"table must be a CSV file or a DataFrame; got {type(frame).__name__}."
+        )
+        raise InputError(message)
+    if frame.index.name == "patient_id":
+        frame = frame.reset_index()
+    plain = frame.convert_dtypes()
+    truths = {c: "Int64" for c in plain.columns if plain[c].dtype == "boolean"}
+    written: str = plain.astype(truths).to_csv(index=False)
+    return written.encode()

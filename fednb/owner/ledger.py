@@ -143,11 +143,13 @@ class OwnerLedger(Shown):
 
         Raises
         ------
+        InputError
+            A head is mistyped: it cannot be one.
         IntegrityError
             Names the first entry that was changed, removed or reordered, or the head
             that is missing.
         """
-        kept = tuple(heads)
+        kept = tuple(head.strip().lower() for head in heads)
         count = self._ledger.verify(kept)
         newest = self._ledger.entries()[count - 1].hash if count else ""
         return LedgerCheck(count, newest, len(kept))

@@ -14,7 +14,7 @@ import subprocess
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from fednb.display import html, text
 from fednb.display.contract import key_fingerprint
@@ -24,9 +24,11 @@ from fednb.imaging.tables import read_raw
 from fednb.owner.datasets import (
     OwnerDataset,
     OwnerDatasets,
+    csv_of,
     dataset_of,
     inferred_problems,
 )
+from fednb.owner.keys import change_keys, remember_key
 from fednb.owner.ledger import OwnerLedger
 from fednb.owner.policy import OwnerPolicy
 from fednb.owner.requests import Requests, requests_of
@@ -35,7 +37,7 @@ from fednb.site.approvals import Approvals
 from fednb.site.catalog import Catalog, Source
 from fednb.site.home import Home
 from fednb.site.keys import SiteKeys
-from fednb.site.ledger import Ledger
+from fednb.site.ledger import KNOWN_KEY, Ledger
 from fednb.site.policy import change_policy, read_policy
 
 if TYPE_CHECKING:
@@ -78,6 +80,9 @@ class SiteOwner(Shown):
     """
 
     def __init__(self, path: str | Path) -> None:
+        self._open(Path(path))
+
+    def _open(self, path: Path) -> None:
         self._home = Home(path)
         self._name = self._home.get("name")
         if not self._name:
@@ -86,7 +91,7 @@ class SiteOwner(Shown):
                 "init` on it."
             )
             raise HomeError(message)
-        self._keys = SiteKeys(self._home.folder("keys"))
+        self._keys = SiteKeys(self._home.folder("keys"), self._home.get(KNOWN_KEY))
         self._ledger = Ledger(self._home, self._keys)
         self._approvals = Approvals(self._home, self._ledger)
         self._catalog = Catalog(self._home, self._keys)
@@ -126,6 +131,7 @@ class SiteOwner(Shown):
             if not done:
                 message = f"Somebody else initialised {home.path} at the same time."
                 raise HomeError(message)
+            remember_key(database, keys.signing_public)
             body = {"site": name, "profile": profile, "key": keys.signing_public}
             Ledger(home, keys).append(database, "decision", body)
         home.close()
@@ -243,6 +249,47 @@ class SiteOwner(Shown):
             warnings = (_INFERRED, *warnings)
         return dataset_of(self._catalog.get(name), warnings)
 
+    def rotate_keys(self) -> SiteOwner:
+        """Give the site new keys; the old key signs that over in the ledger.
+
+        Stop the server first. Every contract that is approved or pending ends: all
+        name the old keys. Cards are signed anew. Tell the scientists the new
+        `fingerprint`, by telephone: they see that the key changed.
+
+        Raises
+        ------
+        HomeError
+            The server runs, or the home could not be written.
+        """
+        change_keys(self.path, lost=False)
+        self._home.close()
+        self._open(self.path)
+        self.rebuild_catalog()
+        return self
+
+    @classmethod
+    def replace_lost_keys(cls, path: str | Path) -> SiteOwner:
+        """Give new keys to a site that lost its own; otherwise as `rotate_keys`.
+
+        The ledger says that the old key did not sign this over. Where the salt was
+        lost too, splits are drawn anew and earlier cohorts are not recognised: prefer
+        a backup of the folder ``keys``.
+
+        Parameters
+        ----------
+        path
+            The home.
+
+        Raises
+        ------
+        HomeError
+            The server runs, or the home could not be written.
+        """
+        change_keys(Path(path), lost=True)
+        owner = cls(path)
+        owner.rebuild_catalog()
+        return owner
+
     def rebuild_catalog(self) -> OwnerDatasets:
         """Write the derived syft folder anew from the database."""
         self._catalog.rebuild_syft()
@@ -285,7 +332,7 @@ class SiteOwner(Shown):
     def _table(self, name: str, table: str | Path | pd.DataFrame) -> Path:
         if isinstance(table, str | Path):
             return Path(table).expanduser()
-        return self._home.write_file(_TABLES, f"{name}.csv", _csv(table))
+        return self._home.write_file(_TABLES, f"{name}.csv", csv_of(table))
 
     def _facts(self) -> list[tuple[str, object]]:
         return [
@@ -347,18 +394,3 @@ def _check_place(path: Path) -> None:
     elif path.is_file() or (path.is_dir() and any(path.iterdir())):
         message = f"{path} is not empty. Choose a new folder for the home."
         raise HomeError(message)
-
-
-def _csv(frame: Any) -> bytes:  # noqa: ANN401  (a pandas frame, checked here)
-    """Return a frame as CSV: whole numbers without a point, truth values as 0 and 1."""
-    if not hasattr(frame, "to_csv"):
-        message = (
-            f"table must be a CSV file or a DataFrame; got {type(frame).__name__}."
-        )
-        raise InputError(message)
-    if frame.index.name == "patient_id":
-        frame = frame.reset_index()
-    plain = frame.convert_dtypes()
-    truths = {c: "Int64" for c in plain.columns if plain[c].dtype == "boolean"}
-    written: str = plain.astype(truths).to_csv(index=False)
-    return written.encode()

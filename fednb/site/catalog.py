@@ -210,6 +210,27 @@ class Catalog:
             raise UnknownNameError("dataset", name, self.names())
         return dataset
 
+    def sign_anew(self, database: sqlite3.Connection) -> None:
+        """Publish every card under the present keys, inside the caller's transaction.
+
+        Parameters
+        ----------
+        database
+            A connection inside ``home.transaction()``.
+        """
+        for name in self.names():
+            card = msgspec.structs.replace(
+                self.get(name).card,
+                signing_key=self._keys.signing_public,
+                agreement_key=self._keys.agreement_public,
+                published=int(time.time()),
+            )
+            body = canonical(card)
+            database.execute(
+                "UPDATE datasets SET card = ?, card_signature = ? WHERE name = ?",
+                (body, self._keys.sign(body), name),
+            )
+
     def contents_hold(self, name: str) -> bool:
         """Whether the table and every volume still have their registered hashes."""
         dataset = self.get(name)

@@ -40,7 +40,7 @@ from fednb.site.assembly import Assembly
 from fednb.site.catalog import Catalog, Registered
 from fednb.site.executor import Executor, Product, initial_weights
 from fednb.site.keys import SiteKeys
-from fednb.site.ledger import Ledger
+from fednb.site.ledger import KNOWN_KEY, Ledger
 from fednb.site.policy import approves_itself, check_contract, read_policy
 from fednb.site.proposals import check_proposal
 from fednb.site.release import Outgoing, Releases
@@ -82,7 +82,7 @@ class Gatekeeper:
 
     def __init__(self, home: Home, worker: WorkerProcess) -> None:
         self._home = home
-        self._keys = SiteKeys(home.folder("keys"))
+        self._keys = SiteKeys(home.folder("keys"), home.get(KNOWN_KEY))
         self._ledger = Ledger(home, self._keys)
         self._approvals = Approvals(home, self._ledger)
         self._catalog = Catalog(home, self._keys)

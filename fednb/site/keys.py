@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -13,10 +13,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from fednb.errors import IntegrityError
 from fednb.storage import secret_file
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+SIGNING: Final = "signing.key"
+AGREEMENT: Final = "agreement.key"
+SALT: Final = "salt"
+NEXT: Final = ".next"
 
 
 class SiteKeys:
@@ -26,26 +33,37 @@ class SiteKeys:
     ----------
     folder
         For example ``home/keys``.
+    known
+        Public key that the site is known by; empty: a home that is being made. Keys
+        that were prepared under it take the place of those that they replace.
+    suffix
+        Of the key files; ``NEXT`` for keys that will replace the present ones.
 
     Raises
     ------
     IntegrityError
-        A key file is readable by others, or is not a key.
+        A key file is missing, readable by others, no key, or another site's.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._signing = Ed25519PrivateKey.from_private_bytes(
-            secret_file(folder / "signing.key")
-        )
+    def __init__(self, folder: Path, known: str = "", suffix: str = "") -> None:
+        if known:
+            _settle(folder, known)
+        self._signing = _signing(folder / f"{SIGNING}{suffix}")
         self.agreement = X25519PrivateKey.from_private_bytes(
-            secret_file(folder / "agreement.key")
+            secret_file(folder / f"{AGREEMENT}{suffix}")
         )
-        self._salt = secret_file(folder / "salt")
+        self._salt = secret_file(folder / SALT)
+        if known and self.signing_public != known:
+            message = (
+                f"{folder / SIGNING} is not the key that this site is known by. Put "
+                "the site's own key back from a backup."
+            )
+            raise IntegrityError(message)
 
     @property
     def signing_public(self) -> str:
         """Ed25519 public key, hexadecimal."""
-        return self._signing.public_key().public_bytes_raw().hex()
+        return _public(self._signing)
 
     @property
     def agreement_public(self) -> str:
@@ -60,6 +78,33 @@ class SiteKeys:
         """Return an HMAC-SHA256 of `parts` under the site's secret salt."""
         message = "\x1f".join(parts).encode()
         return hmac.new(self._salt, message, hashlib.sha256).digest()
+
+
+def _settle(folder: Path, known: str) -> None:
+    """Finish a change of keys that was cut short, and refuse to invent lost ones."""
+    fresh = folder / f"{SIGNING}{NEXT}"
+    if fresh.exists() and _public(_signing(fresh)) == known:
+        # the signing key comes last: while it waits, the change is not finished
+        for name in (AGREEMENT, SIGNING):
+            prepared = folder / f"{name}{NEXT}"
+            if prepared.exists():
+                prepared.replace(folder / name)
+    for name in (SIGNING, AGREEMENT, SALT):
+        if not (folder / name).exists():
+            message = (
+                f"{folder / name} is lost. Put it back from a backup. Where there is "
+                "none, stop the server and run `fednb site rotate-keys HOME --lost`: "
+                "every contract must then be requested and approved anew."
+            )
+            raise IntegrityError(message)
+
+
+def _signing(path: Path) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(secret_file(path))
+
+
+def _public(key: Ed25519PrivateKey) -> str:
+    return key.public_key().public_bytes_raw().hex()
 
 
 def signature_holds(public_key: str, signature: bytes, data: bytes) -> bool:

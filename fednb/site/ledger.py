@@ -3,25 +3,37 @@
 An entry's hash covers its number, time, kind, body and the hash before it; the site
 signs each hash. A changed, removed or reordered entry breaks the chain at its number; a
 cut-off tail shows against the signed heads that releases carried.
+
+Where a site changes its keys, an entry of kind ``"keys"`` names the old and the new one
+(`turn`). Entries before it bear the old key's signature, later ones the new key's. It
+is signed by the old key, or by the new where the old was lost; the new key's own
+signature in it pins the chain up to there, so whoever holds the old key cannot rewrite
+what was before, and what it approved is void.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from fednb.errors import IntegrityError
+from fednb.errors import InputError, IntegrityError
 from fednb.site.keys import SiteKeys, signature_holds
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
     from fednb.site.home import Home
 
 GENESIS = "0" * 64
+KNOWN_KEY: Final = "signing_key"
+"""Setting of a home: the public key that the site is known by."""
+
+_HEAD: Final = re.compile(r"[0-9a-f]{64}")
 
 _ENTRIES: Final = "SELECT seq, time, kind, body, previous, hash, signature FROM ledger "
 _Row = tuple[int, float, str, str, str, str, bytes]
@@ -38,7 +50,8 @@ class Entry:
     time
         Unix time in seconds.
     kind
-        ``"decision"``, ``"refusal"``, ``"publication"``, ``"release"``, ``"dataset"``.
+        ``"decision"``, ``"refusal"``, ``"publication"``, ``"release"``, ``"dataset"``,
+        ``"keys"``.
     body
         What happened, as plain values.
     previous, hash
@@ -68,6 +81,7 @@ class Ledger:
         self._home = home
         self._keys = keys
         self._signed: set[str] = set()
+        self._turns: tuple[_Turn, ...] | None = None
 
     def append(
         self, database: sqlite3.Connection, kind: str, body: dict[str, Any]
@@ -86,19 +100,47 @@ class Ledger:
         hash, signature
             The new head and the site's signature of it.
         """
-        row = database.execute(
-            "SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1"
-        ).fetchone()
-        seq, previous = (row[0] + 1, row[1]) if row else (1, GENESIS)
+        self._check_current(database)
+        return self._append(database, kind, body, *_tip(database))
+
+    def _append(
+        self,
+        database: sqlite3.Connection,
+        kind: str,
+        body: dict[str, Any],
+        seq: int,
+        previous: str,
+    ) -> tuple[str, bytes]:
         now = time.time()
         text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-        digest = _digest(seq, now, kind, text, previous)
+        digest = entry_hash(seq, now, kind, text, previous)
         signature = self._keys.sign(bytes.fromhex(digest))
         database.execute(
             "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)",
             (seq, now, kind, text, previous, digest, signature),
         )
         return digest, signature
+
+    def turn(
+        self, database: sqlite3.Connection, fresh: SiteKeys, body: dict[str, Any]
+    ) -> None:
+        """Enter that other keys sign from here on; see the module.
+
+        Parameters
+        ----------
+        database
+            A connection inside ``home.transaction()``.
+        fresh
+            The new keys; where this ledger signs with them itself, the old are lost.
+        body
+            With ``old``, the old public key, and what else is worth to be said.
+        """
+        seq, previous = _tip(database)
+        named = {"new": fresh.signing_public, "agreement": fresh.agreement_public}
+        lost = fresh.signing_public == self._keys.signing_public
+        whole = {**body, **named, "lost": lost}
+        proof = fresh.sign(_handover(whole, previous)).hex()
+        self._append(database, "keys", {**whole, "proof": proof}, seq, previous)
 
     def record(self, kind: str, body: dict[str, Any]) -> tuple[str, bytes]:
         """Add an entry in a transaction of its own."""
@@ -134,11 +176,17 @@ class Ledger:
         ).fetchone()
         if row is None:
             return None
-        known = row[-2] in self._signed and row[-2] == _digest(*row[:-2])
+        known = row[-2] in self._signed and row[-2] == entry_hash(*row[:-2])
         if not known and not self._holds(row):
             return None
         self._signed.add(row[-2])
-        return _entry(row)
+        entry = _entry(row)
+        turns = self._known_turns()
+        # who has an old key may write an approval, but nobody acts on it
+        void = (
+            turns and entry.seq <= turns[-1].seq and entry.body["status"] == "approved"
+        )
+        return None if void else entry
 
     def verify(self, heads: tuple[str, ...] = ()) -> int:
         """Check the whole chain and return the number of entries.
@@ -150,10 +198,18 @@ class Ledger:
 
         Raises
         ------
+        InputError
+            A head is mistyped: it cannot be one.
         IntegrityError
             Names the first entry that was changed, removed or reordered, or the head
             that is missing.
         """
+        for head in heads:
+            if not _HEAD.fullmatch(head):
+                message = f"{head!r} is not a head: a head has 64 hexadecimal digits."
+                raise InputError(message)
+        self._check_current(self._home.database)
+        self._turns = None
         rows = self._home.database.execute(_ENTRIES + "ORDER BY seq")
         expected, seen, count = GENESIS, set(), 0
         for row in rows:
@@ -169,12 +225,106 @@ class Ledger:
                 raise IntegrityError(message)
         return count
 
+    def _check_current(self, database: sqlite3.Connection) -> None:
+        """Refuse to go on with keys that somebody changed beside this."""
+        row = database.execute(
+            "SELECT value FROM site WHERE key = ?", (KNOWN_KEY,)
+        ).fetchone()
+        if row is not None and row[0] != self._keys.signing_public:
+            message = "The site's keys were changed meanwhile; open the home anew."
+            raise IntegrityError(message)
+
+    def _known_turns(self) -> tuple[_Turn, ...]:
+        """Return the changes of keys that lead to the present one, oldest first."""
+        if self._turns is None:
+            rows = self._home.database.execute(_ENTRIES + "WHERE kind = 'keys'")
+            self._turns = turns_to(self._keys.signing_public, list(rows))
+        return self._turns
+
     def _holds(self, row: _Row) -> bool:
         """Whether an entry is as this site signed it, at its number."""
-        seq, when, kind, text, previous, digest, signature = row
-        return digest == _digest(seq, when, kind, text, previous) and signature_holds(
-            self._keys.signing_public, signature, bytes.fromhex(digest)
-        )
+        key = key_at(row[0], self._known_turns(), self._keys.signing_public)
+        return entry_holds(row, key)
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A change of keys: entries before `seq` bear the old key's signature."""
+
+    seq: int
+    old: str
+    new: str
+    lost: bool
+
+
+def turns_to(key: str, rows: Iterable[_Row]) -> tuple[_Turn, ...]:
+    """Return the changes of keys that lead to a public key, oldest first.
+
+    Parameters
+    ----------
+    key
+        The present public key: what is trusted.
+    rows
+        Entries of kind ``"keys"`` in order. One that does not lead on is left out, and
+        entries signed by its old key do not hold.
+    """
+    found: list[_Turn] = []
+    for row in sorted(rows, key=lambda row: row[0], reverse=True):
+        body = _entry(row).body
+        seq, previous = row[0], row[4]
+        if body.get("new") == key and _proven(body, previous):
+            found.append(_Turn(seq, str(body["old"]), key, bool(body["lost"])))
+            key = found[-1].old
+    return tuple(reversed(found))
+
+
+def key_at(seq: int, turns: tuple[_Turn, ...], key: str) -> str:
+    """Return the public key by which an entry must be signed.
+
+    Parameters
+    ----------
+    seq
+        Number of the entry.
+    turns
+        From `turns_to`.
+    key
+        The present public key.
+    """
+    for turn in turns:
+        if seq < turn.seq or (seq == turn.seq and not turn.lost):
+            return turn.old
+    return key
+
+
+def entry_holds(row: _Row, key: str) -> bool:
+    """Whether an entry's hash is its own and signed by a public key."""
+    seq, when, kind, text, previous, digest, signature = row
+    return digest == entry_hash(seq, when, kind, text, previous) and signature_holds(
+        key, signature, bytes.fromhex(digest)
+    )
+
+
+def _tip(database: sqlite3.Connection) -> tuple[int, str]:
+    """Return the number of the next entry, and the hash that it follows."""
+    row = database.execute(
+        "SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1"
+    ).fetchone()
+    return (row[0] + 1, row[1]) if row else (1, GENESIS)
+
+
+def _handover(body: dict[str, Any], previous: str) -> bytes:
+    """Return what new keys sign: who follows whom, and after which entry."""
+    named = (str(body.get(name, "")) for name in ("old", "new", "agreement"))
+    return "\x1f".join(("fednb-keys", *named, previous)).encode()
+
+
+def _proven(body: dict[str, Any], previous: str) -> bool:
+    """Whether the new keys of a change vouch for it."""
+    try:
+        proof = bytes.fromhex(str(body.get("proof", "")))
+    except ValueError:
+        return False
+    return signature_holds(str(body["new"]), proof, _handover(body, previous))
 
 
 def _entry(row: _Row) -> Entry:
@@ -196,6 +346,7 @@ def _broken(entry: int) -> IntegrityError:
     return IntegrityError(message)
 
 
-def _digest(seq: int, when: float, kind: str, text: str, previous: str) -> str:
+def entry_hash(seq: int, when: float, kind: str, text: str, previous: str) -> str:
+    """Return the hash of an entry; `text` is its body as it was written."""
     line = f"{seq}\x1f{when!r}\x1f{kind}\x1f{text}\x1f{previous}"
     return hashlib.sha256(line.encode()).hexdigest()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fednb.errors import IntegrityError, UnknownNameError
+from fednb.errors import InputError, IntegrityError, UnknownNameError
 from fednb.records.messages import Refusal
 
 if TYPE_CHECKING:
@@ -41,8 +41,23 @@ def test_a_check_that_holds_shows_itself(registered: SiteOwner):
 
 
 def test_a_missing_head_is_named(registered: SiteOwner):
-    with pytest.raises(IntegrityError, match="head abc is missing"):
-        registered.ledger.verify(["abc"])
+    head = registered.ledger.entries[0].hash
+    other = "ab" * 32
+    with pytest.raises(IntegrityError, match=f"head {other} is missing"):
+        registered.ledger.verify([head, other])
+
+
+@pytest.mark.parametrize("head", ["abc", "", "g" * 64, "a" * 63, "a" * 65])
+def test_a_mistyped_head_is_no_alarm(registered: SiteOwner, head: str):
+    with pytest.raises(InputError) as caught:
+        registered.ledger.verify([head])
+    expected = f"{head!r} is not a head: a head has 64 hexadecimal digits."
+    assert str(caught.value) == expected
+
+
+def test_a_head_may_be_written_in_capitals_and_with_spaces(registered: SiteOwner):
+    head = registered.ledger.entries[0].hash.upper()
+    assert registered.ledger.verify([f" {head}\n"]).heads == 1
 
 
 def test_a_tampered_entry_is_named(registered: SiteOwner):
