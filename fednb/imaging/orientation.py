@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nibabel import orientations
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-# nibabel is not annotated.
-_NIBABEL: Final[Any] = orientations
 
 
 def orientation_of(affine: NDArray[np.float64]) -> NDArray[np.float64] | None:
@@ -29,7 +25,7 @@ def _orientation_of(affine: bytes) -> NDArray[np.float64] | None:
     matrix = np.frombuffer(affine).reshape(4, 4)
     if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
         return None
-    found = np.asarray(_NIBABEL.io_orientation(matrix), dtype=np.float64)
+    found = np.asarray(_nibabel().io_orientation(matrix), dtype=np.float64)
     if bool(np.isnan(found).any()):
         return None
     found.setflags(write=False)
@@ -50,6 +46,13 @@ def to_ras(
     affine : numpy.ndarray
         Of the turned data, (4, 4).
     """
-    turned = np.ascontiguousarray(_NIBABEL.apply_orientation(data, orientation))
-    back = np.asarray(_NIBABEL.inv_ornt_aff(orientation, data.shape))
+    turned = np.ascontiguousarray(_nibabel().apply_orientation(data, orientation))
+    back = np.asarray(_nibabel().inv_ornt_aff(orientation, data.shape))
     return turned.astype(np.float32, copy=False), affine @ back
+
+
+def _nibabel() -> Any:  # noqa: ANN401  (not annotated)
+    # imported here: most that a site or a coordinator serves reads no volume
+    from nibabel import orientations
+
+    return orientations

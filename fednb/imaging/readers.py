@@ -16,10 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import nibabel as nib
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
-from nibabel.wrapstruct import WrapStructError
 
 from fednb.errors import DatasetError, InputError
 from fednb.imaging.orientation import orientation_of, to_ras
@@ -42,10 +39,6 @@ if TYPE_CHECKING:
 
 MAX_VOLUME_BYTES: Final = 2 * 2**30
 """A file that unpacks to more than this is refused."""
-
-# nibabel is not annotated.
-_FIRST: Final[Any] = nib.Nifti1Header
-_SECOND: Final[Any] = nib.Nifti2Header
 
 _HEADER_BYTES: Final = 544
 _SMALL_SPACING: Final = 0.01
@@ -196,6 +189,18 @@ def _peak(data: NDArray[Any]) -> float:
     return peak
 
 
+@lru_cache(maxsize=1)
+def _nibabel() -> tuple[Any, Any, tuple[type[Exception], ...]]:
+    """Return headers of NIfTI-1 and NIfTI-2, not annotated, and what they raise."""
+    # imported here: most that a site or a coordinator serves reads no volume
+    import nibabel as nib
+    from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
+
+    errors = (HeaderDataError, WrapStructError, ValueError, KeyError)
+    return nib.Nifti1Header, nib.Nifti2Header, errors
+
+
 @lru_cache(maxsize=64)
 def _nifti_header(
     shape: tuple[int, int, int], spacing: tuple[float, float, float], slope: float
@@ -203,7 +208,8 @@ def _nifti_header(
     """Return the 352 bytes before the voxels; building them is slow, hence cached."""
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = [-s * (n - 1) / 2.0 for s, n in zip(spacing, shape, strict=True)]
-    header: Any = _FIRST(endianness="<")
+    first, *_ = _nibabel()
+    header: Any = first(endianness="<")
     header.set_data_dtype(np.int16)
     header.set_data_shape(shape)
     header.set_zooms(spacing)
@@ -270,10 +276,11 @@ def _header(start: bytes, path: Path) -> _Header:
     if len(start) < 348:
         raise _problem(path, f"is truncated: {len(start)} bytes, a header has 348")
     second = struct.unpack("<i", start[:4])[0] in {540, 469893120}
-    kind, size = (_SECOND, 540) if second else (_FIRST, 348)
+    first, other, errors = _nibabel()
+    kind, size = (other, 540) if second else (first, 348)
     try:
         header: _Header = kind(start[:size])
-    except (HeaderDataError, WrapStructError, ValueError, KeyError) as error:
+    except errors as error:
         raise _problem(path, f"is not a readable NIfTI file ({error})") from error
     return header
 

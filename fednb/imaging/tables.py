@@ -7,7 +7,6 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
 
 from fednb.errors import DatasetError
 from fednb.records.datasets import Column
@@ -15,6 +14,8 @@ from fednb.records.datasets import Column
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    import pandas as pd
 
 PATIENT: Final = "patient_id"
 MAX_LABEL: Final = 80
@@ -45,8 +46,7 @@ def read_table(path: Path, columns: Sequence[Column] = ()) -> pd.DataFrame:
     frame = _read(path, {PATIENT: str, **text})
     for column in columns:
         if column.kind != "category" and column.name in frame.columns:
-            numbers = pd.to_numeric(frame[column.name], errors="coerce")
-            frame[column.name] = numbers.astype(float)
+            frame[column.name] = _numbers(frame[column.name]).astype(float)
     return frame
 
 
@@ -129,6 +129,9 @@ def read_raw(path: Path) -> pd.DataFrame:
 
 def _read(path: Path, kinds: object) -> pd.DataFrame:
     """Read a CSV file and check that it has patients."""
+    # imported here: much that a site serves needs no table
+    import pandas as pd
+
     try:
         frame: pd.DataFrame = pd.read_csv(
             path,
@@ -146,6 +149,13 @@ def _read(path: Path, kinds: object) -> pd.DataFrame:
         problem = f"{path.name}: has no column {PATIENT}; it has {list(frame.columns)}"
         raise DatasetError([problem])
     return frame
+
+
+def _numbers(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return values as numbers, NaN where one is none."""
+    import pandas as pd
+
+    return pd.to_numeric(values, errors="coerce")
 
 
 def _patient_problems(frame: pd.DataFrame) -> list[str]:
@@ -206,7 +216,7 @@ def _category_problems(present: pd.DataFrame, column: Column) -> list[str]:
 def _number_problems(present: pd.DataFrame, column: Column) -> list[str]:
     """Check numbers against the declared bounds, and binaries against 0 and 1."""
     name, ids = column.name, present[PATIENT]
-    values = pd.to_numeric(present[name], errors="coerce").astype(float)
+    values = _numbers(present[name]).astype(float)
     strange = values.isna() | ~np.isfinite(values)
     problems = []
     if strange.any():
@@ -253,7 +263,7 @@ def _some(values: Iterable[object]) -> str:
 
 def _infer(name: str, values: pd.Series[Any]) -> Column:
     """Propose one column from its values that are not missing."""
-    numbers = pd.to_numeric(values, errors="coerce")
+    numbers = _numbers(values)
     if values.empty or numbers.isna().any():
         levels = tuple(sorted({str(value) for value in values}))
         return Column(name=name, kind="category", levels=levels)

@@ -1,5 +1,7 @@
 """A site's end over FLARE: bytes in, bytes out, and no word of an error."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -110,3 +112,17 @@ def test_a_session_that_has_ended_answers_no_more(site):
 def test_a_task_is_refused(site):
     reply = site.executor.execute("train", Shareable(), site.context, None)
     assert reply.get_return_code() == "TASK_UNKNOWN"
+
+
+@pytest.mark.parametrize("end", ["executor", "controller"])
+def test_a_session_begins_without_what_few_messages_need(end):
+    # each worker of a session is a process of its own: its imports are its start
+    script = (
+        f"import sys, fednb.flare.{end}\n"
+        "heavy = {'torch', 'monai', 'pandas', 'nibabel', 'scipy', 'matplotlib'}\n"
+        "sys.exit(' '.join(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(  # noqa: S603  (our own interpreter and text)
+        [sys.executable, "-c", script], capture_output=True, check=False, timeout=60
+    )
+    assert done.stderr.decode().strip() == ""
