@@ -265,7 +265,9 @@ def test_the_ledger_is_shown_and_verified(home: Path, contract: Contract):
         "The ledger holds: 2 entries. Head: "
     )
     message = complained("site", "ledger", home, "verify", "--head", "abc")
-    assert message == "fednb: The ledger's tail was cut off: head abc is missing.\n"
+    assert message == (
+        "fednb: 'abc' is not a head: a head has 64 hexadecimal digits.\n"
+    )
 
 
 def test_a_refusal_is_explained_by_its_id(home: Path):

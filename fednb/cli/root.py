@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from fednb.cli.ledger import ledger
 from fednb.cli.site import site
 from fednb.errors import FednbError
 
@@ -41,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they may hold what must not be shown
 )
 app.add_typer(site, name="site")
+app.add_typer(ledger, name="ledger")
 
 
 def main() -> None:

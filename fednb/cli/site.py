@@ -183,6 +183,23 @@ def ledger(
             _show(book.find(action))
 
 
+@site.command("rotate-keys")
+def rotate_keys(
+    path: PathArgument,
+    *,
+    lost: Annotated[
+        bool, typer.Option("--lost", help="The old key is gone, with no backup.")
+    ] = False,
+) -> None:
+    """Give the site new keys, with the server stopped; every contract ends."""
+    from fednb.owner.site_owner import SiteOwner
+
+    with (
+        SiteOwner.replace_lost_keys(path) if lost else SiteOwner(path).rotate_keys()
+    ) as owner:
+        typer.echo(f"Tell the scientists the new fingerprint: {owner.fingerprint}")
+
+
 @site.command()
 def policy(
     path: PathArgument,

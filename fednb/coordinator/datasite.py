@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from fednb.coordinator.mockdata import MockData
 from fednb.display import html, text
+from fednb.display.contract import key_fingerprint
 from fednb.display.hooks import Shown
 from fednb.errors import (
     InputError,
@@ -221,16 +222,56 @@ class DatasiteProxy(Shown):
         Raises
         ------
         IntegrityError
-            A card is not signed by the key that it names, or the key changed.
+            A card is not signed by the key that it names, or the key changed: says
+            which it was and is, and what to do.
         """
         reply = self._publication(Browse())
         cards = []
         for body, signature in zip(reply.bodies, reply.signatures, strict=True):
             card = msgspec.json.decode(body, type=DatasetCard)
             key = self._keys.setdefault(self.name, card.signing_key)
+            if card.signing_key != key:
+                raise self._changed(key, card.signing_key)
             self._verify(key, signature, body)
             cards.append(card)
         return tuple(cards)
+
+    def accept_key(self, fingerprint: str) -> None:
+        """Trust the key that the site has now, after its owner confirmed it.
+
+        Parameters
+        ----------
+        fingerprint
+            As the owner read it out, by telephone.
+
+        Raises
+        ------
+        IntegrityError
+            The site publishes under another key.
+        """
+        reply = self._publication(Browse())
+        cards = [msgspec.json.decode(b, type=DatasetCard) for b in reply.bodies]
+        named = {card.signing_key for card in cards}
+        wanted = "".join(fingerprint.split()).lower()
+        found = [k for k in named if "".join(key_fingerprint(k).split()) == wanted]
+        if not found or len(named) != 1:
+            shown = "; ".join(sorted(map(key_fingerprint, named))) or "no key"
+            message = (
+                f"{self.name} publishes under {shown}, not under {fingerprint}. "
+                "Nothing was accepted; ask the site owner again."
+            )
+            raise IntegrityError(message)
+        self._keys[self.name] = found[0]
+
+    def _changed(self, known: str, now: str) -> IntegrityError:
+        fresh = key_fingerprint(now)
+        message = (
+            f"The key of {self.name} changed: it was {key_fingerprint(known)}, it is "
+            f"{fresh}. Ask the site owner by telephone. If they changed it, call "
+            f'fed[{self.name!r}].accept_key("{fresh}") and request contracts anew: '
+            "earlier ones name the old key."
+        )
+        return IntegrityError(message)
 
     def mock_files(self, dataset: str) -> dict[str, bytes]:
         """Return the files of a mock half by name, their signatures checked."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fednb.display import html, text
 from fednb.display.hooks import Shown
 from fednb.errors import UnknownNameError
+from fednb.owner.export import write_crate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,6 +119,8 @@ class OwnerLedger(Shown):
     ----------
     ledger
         Of the site.
+    site
+        Its name.
 
     Raises
     ------
@@ -124,8 +128,9 @@ class OwnerLedger(Shown):
         An entry cannot even be read; the message names it.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, site: str = "") -> None:
         self._ledger = ledger
+        self._site = site
         self._entries = tuple(_entry(e) for e in ledger.entries())
 
     @property
@@ -153,6 +158,32 @@ class OwnerLedger(Shown):
         count = self._ledger.verify(kept)
         newest = self._ledger.entries()[count - 1].hash if count else ""
         return LedgerCheck(count, newest, len(kept))
+
+    def export(self, path: str | Path) -> Path:
+        """Write the ledger as an RO-Crate, which can be checked without this home.
+
+        The owner's notes and reasons are in it: give it to those who may read them.
+
+        Parameters
+        ----------
+        path
+            A folder that is new, or empty.
+
+        Returns
+        -------
+        path
+            The folder.
+
+        Raises
+        ------
+        IntegrityError
+            The ledger does not hold; it is not exported.
+        InputError, HomeError
+            The folder is not empty, or cannot be written.
+        """
+        self._ledger.verify()
+        folder = Path(path).expanduser()
+        return write_crate(folder, self._site, self._ledger.rows(), self._ledger.key)
 
     def find(self, correlation: str) -> LedgerEntry:
         """Return the refusal of which a requester quotes the id, with its reason.

@@ -171,7 +171,7 @@ class SiteOwner(Shown):
     @property
     def ledger(self) -> OwnerLedger:
         """What happened at the site, and why."""
-        return OwnerLedger(self._ledger)
+        return OwnerLedger(self._ledger, self._name)
 
     def create_dataset(  # noqa: PLR0913  (what an owner declares, each by its name)
         self,

@@ -36,7 +36,7 @@ KNOWN_KEY: Final = "signing_key"
 _HEAD: Final = re.compile(r"[0-9a-f]{64}")
 
 _ENTRIES: Final = "SELECT seq, time, kind, body, previous, hash, signature FROM ledger "
-_Row = tuple[int, float, str, str, str, str, bytes]
+Row = tuple[int, float, str, str, str, str, bytes]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Ledger:
         self._home = home
         self._keys = keys
         self._signed: set[str] = set()
-        self._turns: tuple[_Turn, ...] | None = None
+        self._turns: tuple[Turn, ...] | None = None
 
     def append(
         self, database: sqlite3.Connection, kind: str, body: dict[str, Any]
@@ -157,6 +157,15 @@ class Ledger:
         """
         rows = self._home.database.execute(_ENTRIES + "ORDER BY seq")
         return tuple(_entry(row) for row in rows)
+
+    @property
+    def key(self) -> str:
+        """The site's present public key."""
+        return self._keys.signing_public
+
+    def rows(self) -> list[Row]:
+        """Return all entries as they are stored, oldest first."""
+        return self._home.database.execute(_ENTRIES + "ORDER BY seq").fetchall()
 
     def decision(self, contract: str) -> Entry | None:
         """Return the newest decision on a contract; None where it does not hold.
@@ -234,22 +243,32 @@ class Ledger:
             message = "The site's keys were changed meanwhile; open the home anew."
             raise IntegrityError(message)
 
-    def _known_turns(self) -> tuple[_Turn, ...]:
+    def _known_turns(self) -> tuple[Turn, ...]:
         """Return the changes of keys that lead to the present one, oldest first."""
         if self._turns is None:
             rows = self._home.database.execute(_ENTRIES + "WHERE kind = 'keys'")
             self._turns = turns_to(self._keys.signing_public, list(rows))
         return self._turns
 
-    def _holds(self, row: _Row) -> bool:
+    def _holds(self, row: Row) -> bool:
         """Whether an entry is as this site signed it, at its number."""
         key = key_at(row[0], self._known_turns(), self._keys.signing_public)
         return entry_holds(row, key)
 
 
 @dataclass(frozen=True)
-class _Turn:
-    """A change of keys: entries before `seq` bear the old key's signature."""
+class Turn:
+    """A change of keys: entries before `seq` bear the old key's signature.
+
+    Attributes
+    ----------
+    seq
+        Number of the entry that says so.
+    old, new
+        Public keys.
+    lost
+        Whether the old key was lost: the new one signed the entry itself.
+    """
 
     seq: int
     old: str
@@ -257,7 +276,7 @@ class _Turn:
     lost: bool
 
 
-def turns_to(key: str, rows: Iterable[_Row]) -> tuple[_Turn, ...]:
+def turns_to(key: str, rows: Iterable[Row]) -> tuple[Turn, ...]:
     """Return the changes of keys that lead to a public key, oldest first.
 
     Parameters
@@ -268,17 +287,17 @@ def turns_to(key: str, rows: Iterable[_Row]) -> tuple[_Turn, ...]:
         Entries of kind ``"keys"`` in order. One that does not lead on is left out, and
         entries signed by its old key do not hold.
     """
-    found: list[_Turn] = []
+    found: list[Turn] = []
     for row in sorted(rows, key=lambda row: row[0], reverse=True):
         body = _entry(row).body
         seq, previous = row[0], row[4]
         if body.get("new") == key and _proven(body, previous):
-            found.append(_Turn(seq, str(body["old"]), key, bool(body["lost"])))
+            found.append(Turn(seq, str(body["old"]), key, bool(body["lost"])))
             key = found[-1].old
     return tuple(reversed(found))
 
 
-def key_at(seq: int, turns: tuple[_Turn, ...], key: str) -> str:
+def key_at(seq: int, turns: tuple[Turn, ...], key: str) -> str:
     """Return the public key by which an entry must be signed.
 
     Parameters
@@ -296,7 +315,7 @@ def key_at(seq: int, turns: tuple[_Turn, ...], key: str) -> str:
     return key
 
 
-def entry_holds(row: _Row, key: str) -> bool:
+def entry_holds(row: Row, key: str) -> bool:
     """Whether an entry's hash is its own and signed by a public key."""
     seq, when, kind, text, previous, digest, signature = row
     return digest == entry_hash(seq, when, kind, text, previous) and signature_holds(
@@ -327,7 +346,7 @@ def _proven(body: dict[str, Any], previous: str) -> bool:
     return signature_holds(str(body["new"]), proof, _handover(body, previous))
 
 
-def _entry(row: _Row) -> Entry:
+def _entry(row: Row) -> Entry:
     seq, when, kind, text, previous, digest, _ = row
     try:
         body = json.loads(text)

@@ -1,0 +1,53 @@
+"""A datasite whose key changed: the scientist is told, and decides."""
+
+from __future__ import annotations
+
+import pytest
+from clinics import COLUMNS, clinic, federate
+
+from fednb.embedded.federation import Federation
+from fednb.errors import IntegrityError
+from fednb.owner import SiteOwner
+from fednb.records.tasks import StatisticsPlan
+
+
+def test_a_changed_key_is_noticed_and_accepted_by_its_fingerprint(tmp_path):
+    with federate(tmp_path) as fed:
+        site = fed["a"]
+        assert site.datasets["clinic"]
+        old = fed.owner("a").fingerprint
+        # the scientist keeps the handle while the site is stopped and rotated
+        fed._servers["a"].close()
+        with SiteOwner(tmp_path / "a").rotate_keys() as owner:
+            new = owner.fingerprint
+        with Federation({"a": tmp_path / "a"}, tmp_path / "second") as again:
+            site.send = again["a"].send
+            with pytest.raises(IntegrityError) as caught:
+                _ = site.datasets
+            assert str(caught.value) == (
+                f"The key of a changed: it was {old}, it is {new}. Ask the site owner "
+                f"by telephone. If they changed it, call fed['a'].accept_key(\"{new}\")"
+                " and request contracts anew: earlier ones name the old key."
+            )
+            with pytest.raises(IntegrityError, match="Nothing was accepted"):
+                site.accept_key(old)
+            with pytest.raises(IntegrityError, match="The key of a changed"):
+                _ = site.datasets
+            site.accept_key(new.upper())
+            assert site.datasets["clinic"].card.signing_key
+
+
+def test_after_a_rotation_earlier_requests_are_final_and_new_ones_pass(tmp_path):
+    frames = {name: clinic(name) for name in "abc"}
+    options = {"dataset": "clinic", "columns": COLUMNS, "folder": tmp_path}
+    plan = StatisticsPlan(("age",))
+    with Federation.from_frames(frames, **options) as fed:
+        earlier = fed.request(plan, purpose="before", dataset="clinic").hash
+    with SiteOwner(tmp_path / "a") as owner:
+        owner.rotate_keys()
+    homes = {name: tmp_path / name for name in "abc"}
+    with Federation(homes, tmp_path / "coordinator") as fed:
+        (known,) = [r for r in fed.requests if r.hash == earlier]
+        assert known.status == {"a": "denied", "b": "pending", "c": "pending"}
+        later = fed.request(plan, purpose="after", dataset="clinic")
+        assert set(later.status.values()) == {"pending"}
