@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,7 +42,7 @@ READY_SECONDS: Final = 30.0
 """How long a new session waits for its sites before it goes on without some."""
 
 _POLL_SECONDS: Final = 0.2
-_PING_SECONDS: Final = 5.0
+_PING_SECONDS: Final = 1.0  # what is sent before a site's worker is there gets lost
 _log = logging.getLogger(__name__)
 
 
@@ -165,9 +166,13 @@ class Session:
     def _begin(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
         waiting = set(self._transport.sites()) - set(self._transport.missing())
-        while waiting and time.monotonic() < deadline and not self.ended.is_set():
-            waiting = {site for site in waiting if not self._answers(site)}
-            self.ended.wait(_POLL_SECONDS if waiting else 0)
+        with ThreadPoolExecutor(max(len(waiting), 1)) as threads:
+            while waiting and time.monotonic() < deadline and not self.ended.is_set():
+                there = threads.map(self._answers, sorted(waiting))
+                waiting = {
+                    s for s, t in zip(sorted(waiting), there, strict=True) if not t
+                }
+                self.ended.wait(_POLL_SECONDS if waiting else 0)
         left = self._left_word()
         for run in self._store.runs():
             if was_lost(run) or run.run in left:

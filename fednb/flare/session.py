@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SESSION_SECONDS: Final = 90.0
 SITES_SECONDS: Final = 30.0
-_POLL_SECONDS: Final = 0.1
+_POLL_SECONDS: Final = 0.25  # each look takes time from the workers that are starting
 _ATTEMPTS: Final = 3
 
 
