@@ -17,8 +17,7 @@ from fednb.site.verdicts import deny
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from typing_extensions import TypeGuard
+    from typing import TypeGuard
 
     from fednb.records.outputs import Decision
     from fednb.site.home import Home
