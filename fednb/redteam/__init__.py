@@ -1,1 +1,0 @@
-"""Attacks of disclosure control, against fednb and against the rules of its peers."""
