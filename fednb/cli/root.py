@@ -1,4 +1,4 @@
-"""The command line: ``fednb demo``, ``fednb bench``, and ``fednb site`` for owners.
+"""The command line: what everybody does with fednb; ``fednb site`` is for owners.
 
 Every command imports what it needs when it runs, so that ``fednb --help`` is fast.
 """
@@ -15,6 +15,9 @@ from fednb.errors import FednbError
 
 ERROR_STATUS = 2
 """Exit status where fednb says what is wrong; 1 is left to what nobody foresaw."""
+
+BREACH_STATUS = 3
+"""Exit status where an attack got something out of fednb."""
 
 JsonOption = Annotated[
     Path | None, typer.Option("--json", help="Write the figures to this file.")
@@ -114,6 +117,22 @@ def bench(  # noqa: PLR0913  (a command's options are its arguments)
 
     bench = name if engine == "embedded" else f"{name}:{engine}"
     run(bench, json_file=json, device=device, seeds=seeds, full=full, quick=quick)
+
+
+@app.command()
+def redteam(
+    *,
+    json: JsonOption = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write the table to this file.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of patients and attackers.")] = 20,
+) -> None:
+    """Attack fednb, and the rules of its peers; count the patients recovered."""
+    from fednb.redteam.main import run
+
+    if run(json_file=json, html_file=html, seed=seed).breaches():
+        raise typer.Exit(BREACH_STATUS)
 
 
 @app.command()

@@ -75,6 +75,7 @@ class Federation(Shown):
         self._proxies = {n: self._client.proxy(n, dry_runner) for n in names}
         self._standing: dict[tuple[str, tuple[str, ...]], Request] = {}
         self._usable: set[str] = set()
+        self._spent: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -236,13 +237,30 @@ class Federation(Shown):
             plan = StatisticsPlan(tuple(c.name for c in first.columns))
             terms = Terms(dataset, STATISTICS_PURPOSE)
             contract = draft(plan, terms, cards, self._scientist, self._client.prepare)
-            known = self._standing[dataset, sites] = self._propose(contract)
+            known = self._asked_before(contract) or self._propose(contract)
+            self._standing[dataset, sites] = known
         if known.hash not in self._usable:
             self._approved(known)
             self._usable.add(known.hash)
         return known
 
+    def _asked_before(self, contract: Contract) -> Request | None:
+        """Return a request of an earlier notebook that says the same and may be used.
+
+        Owners are asked once, whatever becomes of a notebook.
+        """
+        for request in self.requests:
+            old = request.contract
+            same = msgspec.structs.replace(
+                contract, nonce=old.nonce, created=old.created, expires=old.expires
+            )
+            usable = same == old and request.hash not in self._spent
+            if usable and set(request.status.values()) <= {"approved", "pending"}:
+                return request
+        return None
+
     def _forget(self, request: Request) -> None:
+        self._spent.add(request.hash)
         self._usable.discard(request.hash)
         self._standing = {k: r for k, r in self._standing.items() if r != request}
 

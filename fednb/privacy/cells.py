@@ -142,7 +142,8 @@ def safe_variance(values: Floats, resolution: float, profile: Profile) -> Safe[f
     """Rules 2, 4 and 6: return the variance of a rounded standard deviation.
 
     Divided by n, not n - 1, so that pooled sums of squares add up. The standard
-    deviation has the values' unit; it is rounded as a mean is, then squared.
+    deviation has the values' unit; it is rounded as a mean is, then squared. Rule 6
+    looks at the squared deviations too: one outlier could be solved for.
 
     Parameters
     ----------
@@ -151,6 +152,11 @@ def safe_variance(values: Floats, resolution: float, profile: Profile) -> Safe[f
     """
     decisions = _checked(values, profile)
     if not decisions[-1].allow:
+        return Safe(None, decisions)
+    # who stands apart holds the variance even where nobody holds the total
+    apart = check_dominance((values - values.mean()) ** 2, profile)
+    decisions = (*decisions, apart)
+    if not apart.allow:
         return Safe(None, decisions)
     variance = float(values.var())
     if not profile.exact:

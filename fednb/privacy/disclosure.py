@@ -21,6 +21,7 @@ from fednb.privacy.cells import (
     safe_mean,
     safe_variance,
 )
+from fednb.privacy.differencing import check_difference, check_participants
 from fednb.privacy.histograms import (
     Histogram,
     check_histogram,
@@ -28,6 +29,7 @@ from fednb.privacy.histograms import (
     safe_histogram,
     safe_quantiles,
 )
+from fednb.privacy.margins import check_subtraction, second_cells
 from fednb.privacy.profiles import (
     OPEN,
     PROFILES,
@@ -57,12 +59,15 @@ __all__ = [
     "Rule",
     "Safe",
     "at_least_as_strict",
+    "check_difference",
     "check_dominance",
     "check_histogram",
     "check_labels",
+    "check_participants",
     "check_patients",
     "check_quantile",
     "check_small",
+    "check_subtraction",
     "check_threshold",
     "profile_named",
     "round_count",
@@ -74,29 +79,41 @@ __all__ = [
     "safe_mean",
     "safe_quantiles",
     "safe_variance",
+    "second_cells",
     "show_count",
 ]
 
 
 @dataclass(frozen=True)
 class Enforced:
-    """A rule and the function that applies it.
+    """A rule in force, and the function that applies it.
 
     Parameters
     ----------
     rule
-        Number, name, version and text.
+        Number, name, version, text and where it acts.
     function
-        Pure; returns a `Decision`, or a `Safe` value that holds decisions.
+        Pure; returns a `Decision`, or a `Safe` value that holds decisions. None where
+        a rule is how a module works rather than a question with an answer.
     """
 
     rule: Rule
-    function: Callable[..., Decision | Safe[Any]]
+    function: Callable[..., Decision | Safe[Any]] | None = None
 
     @property
     def version(self) -> int:
         """Version of the rule."""
         return self.rule.version
+
+    @property
+    def name(self) -> str:
+        """Short name of the rule."""
+        return self.rule.name
+
+    @property
+    def where(self) -> str:
+        """The module that applies the rule."""
+        return self.rule.where
 
     @property
     def text(self) -> str:
@@ -111,10 +128,21 @@ RULES: Final[dict[int, Enforced]] = {
         Enforced(rules.THRESHOLD, check_threshold),
         Enforced(rules.SMALL, check_small),
         Enforced(rules.ROUNDING, safe_count),
+        Enforced(rules.TOTALS, check_subtraction),
         Enforced(rules.DOMINANCE, check_dominance),
         Enforced(rules.QUANTILES, check_quantile),
         Enforced(rules.HISTOGRAM, check_histogram),
+        Enforced(rules.PARAMETERS),
+        Enforced(rules.PARTICIPANT_SETS, check_participants),
+        Enforced(rules.DIFFERENCING, check_difference),
         Enforced(rules.LABELS, check_labels),
+        Enforced(rules.REFUSALS),
+        Enforced(rules.TIGHTEN),
+        Enforced(rules.RECORDS),
+        Enforced(rules.WEIGHTS),
+        Enforced(rules.FITS),
+        Enforced(rules.PRECISION),
+        Enforced(rules.BOUNDS),
     )
 }
 """Rules in force, by number."""

@@ -55,6 +55,16 @@ def least_counts(rounded: ArrayLike, profile: Profile) -> NDArray[np.int64]:
     return np.where(shown > 0, np.maximum(shown - slack, profile.threshold), 0)
 
 
+def most_counts(rounded: ArrayLike, profile: Profile) -> NDArray[np.int64]:
+    """Return the largest counts that a rounded count can stand for, same shape.
+
+    A count that is not shown stands for one below the threshold.
+    """
+    slack = {"nearest-10": 4, "midpoint-6": 3, "none": 0}[profile.rounding]
+    shown = np.asarray(rounded, dtype=np.int64)
+    return np.where(shown > 0, shown + slack, max(profile.threshold - 1, 0))
+
+
 def round_value(value: float, resolution: float, profile: Profile) -> float:
     """Return a mean or standard deviation with one decimal beyond its unit.
 

@@ -1,4 +1,7 @@
-"""The disclosure rules by number: their texts, versions, and how they decide."""
+"""The disclosure rules by number: texts, versions, where they act, how they decide.
+
+Only rules that are enforced have an entry. Rule 13 has none: nothing here draws noise.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,15 @@ class Rule:
         Raised whenever the rule decides differently.
     text
         What it demands, for people to read.
+    where
+        The module that applies it.
     """
 
     number: int
     name: str
     version: int
     text: str
+    where: str
 
     @property
     def label(self) -> str:
@@ -82,6 +88,7 @@ PATIENTS: Final = Rule(
     1,
     "What counts is a distinct patient: several rows or scans of one patient count "
     "once.",
+    "fednb.site.tasks.table",
 )
 THRESHOLD: Final = Rule(
     2,
@@ -89,12 +96,14 @@ THRESHOLD: Final = Rule(
     1,
     "A cell, bin, mean, variance or quantile needs at least the threshold of patients, "
     "counted after those with a missing value are dropped for that statistic.",
+    "fednb.privacy.cells",
 )
 SMALL: Final = Rule(
     3,
     "small-like-none",
     1,
     "No patients and fewer than the threshold cannot be told apart.",
+    "fednb.privacy.cells",
 )
 ROUNDING: Final = Rule(
     4,
@@ -102,13 +111,23 @@ ROUNDING: Final = Rule(
     1,
     "Counts leave rounded to 10, or to midpoints of 6; means and standard deviations "
     "with one decimal beyond the unit of record; proportions come from rounded counts.",
+    "fednb.privacy.cells",
+)
+TOTALS: Final = Rule(
+    5,
+    "totals",
+    1,
+    "A cohort has one rounded count in every table; a second cell of a row or column "
+    "is suppressed where a released total narrows down a small one.",
+    "fednb.privacy.margins",
 )
 DOMINANCE: Final = Rule(
     6,
     "dominance",
-    1,
-    "The two largest contributors hold less than 90 % of a total, and all others "
-    "together at least 10 % of the largest.",
+    2,
+    "The two largest contributors hold less than 90 % of a total or a variance, and "
+    "all others together at least 10 % of the largest.",
+    "fednb.privacy.cells",
 )
 QUANTILES: Final = Rule(
     7,
@@ -116,6 +135,7 @@ QUANTILES: Final = Rule(
     1,
     "No minimum and no maximum; quantiles between 5 and 95 % come from the histogram "
     "on the owner's grid, with the threshold of patients on each side.",
+    "fednb.privacy.summaries",
 )
 HISTOGRAM: Final = Rule(
     8,
@@ -123,6 +143,30 @@ HISTOGRAM: Final = Rule(
     1,
     "At most 20 bins and one for every 10 patients, each with the threshold of "
     "patients and with edges on the owner's grid.",
+    "fednb.privacy.histograms",
+)
+PARAMETERS: Final = Rule(
+    9,
+    "parameters",
+    1,
+    "A fit has at most one coefficient for every 10 patients over all sites.",
+    "fednb.site.tasks.heads",
+)
+PARTICIPANT_SETS: Final = Rule(
+    11,
+    "participant-sets",
+    1,
+    "A sum that hides its parts has at least 3 sites; two sets of sites answered for "
+    "one statistic are the same or differ by at least 3.",
+    "fednb.site.cohorts",
+)
+DIFFERENCING: Final = Rule(
+    12,
+    "differencing",
+    1,
+    "A cohort that differs from an earlier answered one by fewer patients than the "
+    "threshold gets the earlier answer back, for any requester and after restarts.",
+    "fednb.privacy.differencing",
 )
 LABELS: Final = Rule(
     14,
@@ -130,4 +174,58 @@ LABELS: Final = Rule(
     1,
     "A category has at most 40 labels of at most 80 characters and at most a third as "
     "many labels as patients; a label is counted only where its cell may leave.",
+    "fednb.privacy.cells",
+)
+REFUSALS: Final = Rule(
+    15,
+    "refusals",
+    1,
+    "A refusal is a fixed text, a cause from a closed list and a correlation id, in a "
+    "message of one size.",
+    "fednb.site.release",
+)
+TIGHTEN: Final = Rule(
+    16,
+    "tighten",
+    1,
+    "A job may tighten a site's profile, never loosen it.",
+    "fednb.site.policy",
+)
+RECORDS: Final = Rule(
+    17,
+    "records",
+    1,
+    "Every verdict is recorded with its rule, version and threshold, and every release "
+    "with the hashes of what was asked and of what left.",
+    "fednb.site.release",
+)
+WEIGHTS: Final = Rule(
+    18,
+    "weights",
+    1,
+    "Network weights leave under the secure sum or sealed to the next site; counts "
+    "used as weights are rounded.",
+    "fednb.privacy.egress",
+)
+FITS: Final = Rule(
+    19,
+    "fits",
+    1,
+    "Each site sums every site's signed part itself and takes the next step of a fit "
+    "from there; at most 12 evaluations.",
+    "fednb.site.assembly",
+)
+PRECISION: Final = Rule(
+    20,
+    "precision",
+    1,
+    "Totals of fits are rounded to the contract's share of a patient's SD.",
+    "fednb.site.tasks.heads",
+)
+BOUNDS: Final = Rule(
+    21,
+    "bounds",
+    1,
+    "Values are clipped to the declared bounds before they are used.",
+    "fednb.site.tasks.heads",
 )

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Annotated, Final
 
 import msgspec
 
 from fednb.errors import InputError
+
+MAX_NAME: Final = 200
+"""Characters of a name that another party chose: names are kept in ledgers."""
+
+Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
+"""A name on the wire; a longer one makes the message unreadable."""
 
 
 class Record(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ from typing import Literal
 
 from fednb.errors import Cause
 from fednb.records.arrays import Array
-from fednb.records.base import Record, sha256_hex
+from fednb.records.base import Name, Record, sha256_hex
 from fednb.records.outputs import Output, Place
 
 Standing = Literal[
@@ -39,7 +39,7 @@ class Browse(Record, frozen=True):
 class FetchMock(Record, frozen=True):
     """Ask for the mock half of a dataset."""
 
-    dataset: str
+    dataset: Name
 
 
 class Propose(Record, frozen=True):
@@ -52,7 +52,7 @@ class Propose(Record, frozen=True):
 class AskStatus(Record, frozen=True):
     """Ask where a contract stands at this site."""
 
-    contract: str
+    contract: Name
 
 
 class Call(Record, frozen=True):
@@ -76,7 +76,7 @@ class Call(Record, frozen=True):
         Seconds to hold the call open before "working" is answered.
     """
 
-    id: str
+    id: Name
     place: Place
     arrays: dict[str, Array] = {}
     relayed: tuple[Output, ...] = ()
@@ -108,14 +108,14 @@ class Call(Record, frozen=True):
 class Collect(Record, frozen=True):
     """Ask for the answer to a call that was "working"; sends no inputs again."""
 
-    id: str
+    id: Name
     wait: float = 0.5
 
 
 class StopRun(Record, frozen=True):
     """Stop what the site is doing for a run; it is dead within two seconds."""
 
-    run: str
+    run: Name
 
 
 class State(Record, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fednb.errors import Cause
 from fednb.records.arrays import Array
-from fednb.records.base import Record, sha256_hex
+from fednb.records.base import Name, Record, sha256_hex
 from fednb.records.contracts import OutputKind
 
 
@@ -38,9 +38,9 @@ class Decision(Record, frozen=True):
 class Place(Record, frozen=True):
     """Where in a run something belongs; masks and signatures are bound to it."""
 
-    contract: str
+    contract: Name
     step: int
-    run: str
+    run: Name
     round: int
     attempt: int
 
@@ -58,9 +58,9 @@ class Output(Record, frozen=True):
         Ed25519 over place, site, name, kind and the SHA-256 of the data.
     """
 
-    site: str
+    site: Name
     place: Place
-    name: str
+    name: Name
     kind: OutputKind
     data: Array
     signature: bytes = b""

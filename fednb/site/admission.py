@@ -98,6 +98,7 @@ def _call(
         yield deny("call.cap", reason, "limit")
     if contract.standing:
         yield from _query(call, contract)
+        yield _once(call, home)
         return
     yield from _run(call, contract, home)
     yield from _order(call, contract, inputs, home)
@@ -142,7 +143,7 @@ def _query(call: Call, contract: Contract) -> Iterator[Decision]:
         yield deny("call.signature", reason, "signature")
     try:
         plan = msgspec.json.decode(call.query, type=AnyPlan)
-    except (msgspec.DecodeError, FednbError) as error:
+    except (msgspec.DecodeError, FednbError, UnicodeDecodeError) as error:
         yield deny("call.query", f"Not a plan: {error}", "malformed")
         return
     approved = contract.steps[0]
@@ -156,6 +157,20 @@ def _query(call: Call, contract: Contract) -> Iterator[Decision]:
     if not asked <= allowed or canonical(plan) != call.query:
         reason = f"The contract does not name {sorted(asked - allowed)}."
         yield deny("call.query", reason, "not-in-contract")
+
+
+def _once(call: Call, home: Home) -> Decision:
+    """Refuse a second vector in one place: under one mask their difference shows."""
+    place = call.place
+    row = home.database.execute(
+        "SELECT id FROM calls WHERE (contract, step, run, round, attempt) = "
+        "(?, ?, ?, ?, ?)",
+        (place.contract, place.step, place.run, place.round, place.attempt),
+    ).fetchone()
+    if row is None:
+        return ALLOWED
+    reason = f"Run {place.run} was answered before, as call {row[0]}."
+    return deny("call.place", reason, "replayed")
 
 
 def query_bytes(call: Call) -> bytes:

@@ -109,7 +109,7 @@ class Approvals:
         """Read a proposed contract; a decision says why it cannot be considered."""
         try:
             contract = msgspec.json.decode(body, type=Contract)
-        except (msgspec.DecodeError, InputError) as error:
+        except (msgspec.DecodeError, InputError, UnicodeDecodeError) as error:
             return deny("contract.schema", f"Not a contract: {error}", "malformed")
         if canonical(contract) != body:
             return deny("contract.canonical", "The bytes are not canonical.", "edited")

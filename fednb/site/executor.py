@@ -159,11 +159,12 @@ class Executor:
 
     def _light(self, work: Work) -> Product:
         plan = work.plan
+        book = work.page.book if work.page else None
         if isinstance(plan, DescribePlan):
-            vector, decisions = describe(_job(work), work.profile)
+            vector, decisions = describe(_job(work), work.profile, book=book)
             return Product({"table": vector}, decisions, by_cell=True)
         if isinstance(plan, StatisticsPlan) and work.layout is not None:
-            vector, decisions = statistics(_job(work), work.profile, work.layout)
+            vector, decisions = statistics(_job(work), work.profile, work.layout, book)
             return Product({"table": vector}, decisions, by_cell=True)
         if work.design is None or work.head is None:
             message = f"{type(plan).__name__} lacks its design."

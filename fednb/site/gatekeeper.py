@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillWorking
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ from fednb.site.admission import artefact_of, check_call, next_state, run_state
 from fednb.site.approvals import Approvals, Filed
 from fednb.site.assembly import Assembly
 from fednb.site.catalog import Catalog, Registered
+from fednb.site.cohorts import Cohorts
 from fednb.site.executor import Executor, Product, initial_weights
 from fednb.site.keys import SiteKeys
 from fednb.site.ledger import KNOWN_KEY, Ledger
@@ -86,6 +88,7 @@ class Gatekeeper:
         self._ledger = Ledger(home, self._keys)
         self._approvals = Approvals(home, self._ledger)
         self._catalog = Catalog(home, self._keys)
+        self._cohorts = Cohorts(home, self._keys)
         self._releases = Releases(home, self._keys, self._ledger)
         self._assembly = Assembly(home, self._keys)
         self._executor = Executor(worker)
@@ -249,9 +252,14 @@ class Gatekeeper:
         if not decision.allow or dataset is None:
             return decision
         work = self._assembly.work(call, contract, dataset, inputs)
+        decision = self._cohorts.check_sites(contract, work.plan, work.profile)
+        if not decision.allow:
+            return decision
+        patients = work.manifest.patients
+        page = self._cohorts.page(contract, work.plan, patients, work.profile)
         if not contract.standing:
             self._begun[filed.hash] = call.place.run
-        return work, contract
+        return replace(work, page=page), contract
 
     def _checks(
         self, call: Call, inputs: str, filed: Filed, dataset: Registered | None
@@ -308,6 +316,7 @@ class Gatekeeper:
             decisions=product.decisions,
             state=None if contract.standing else self._state_after(call, work),
             recipient=work.recipient,
+            page=work.page,
         )
         return self._releases.release(outgoing)
 

@@ -3,7 +3,8 @@
 ::
 
     home/
-      site.sqlite     contracts, calls, ledger with decisions (WAL, synchronous=FULL)
+      site.sqlite     contracts, calls, answered cohorts, ledger with decisions (WAL,
+                      synchronous=FULL)
       keys/           private keys and the salt, mode 0600
       policy.toml     what the owner allows
       releases/       bytes of large releases, for retries
@@ -57,6 +58,18 @@ _MIGRATIONS: Final[tuple[str, ...]] = (
     ALTER TABLE contracts DROP COLUMN decided;
     ALTER TABLE contracts DROP COLUMN note;
     ALTER TABLE contracts DROP COLUMN owner_signature;
+    """,
+    # Answered cohorts as sets of bits; bit i is the i-th salted id of cohort_patients,
+    # 16 bytes each, in the order of its rows. Values as they were before any mask.
+    """
+    CREATE TABLE cohort_patients (id INTEGER PRIMARY KEY, salted BLOB NOT NULL);
+    CREATE TABLE cohorts (
+        id INTEGER PRIMARY KEY, statistic TEXT NOT NULL, cell TEXT NOT NULL,
+        size INTEGER NOT NULL, members BLOB NOT NULL, value BLOB NOT NULL,
+        threshold INTEGER NOT NULL, answered REAL NOT NULL);
+    CREATE INDEX cohorts_by_statistic ON cohorts (statistic, size);
+    CREATE TABLE answered_sites (
+        statistic TEXT NOT NULL, sites TEXT NOT NULL, PRIMARY KEY (statistic, sites));
     """,
 )
 

@@ -26,6 +26,7 @@ from fednb.records.base import sha256_hex
 from fednb.records.messages import Publication, Refusal, Release, Standing, State
 from fednb.records.outputs import Decision, Output
 from fednb.records.tasks import TrainingPlan
+from fednb.site.cohorts import write_page
 from fednb.wire.codec import encode
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from fednb.site.home import Home
     from fednb.site.keys import SiteKeys
     from fednb.site.ledger import Ledger
+    from fednb.site.work import Page
 
 _KEPT_ROUNDS = 2
 
@@ -61,6 +63,8 @@ class Outgoing:
         The run's new state at this site, as stored; None for a standing contract.
     recipient
         Agreement key of the next site of a relay; empty: none.
+    page
+        Answered cohorts to store with the release; None: no table.
     """
 
     call: Call
@@ -70,6 +74,7 @@ class Outgoing:
     decisions: tuple[Decision, ...]
     state: bytes | None = None
     recipient: str = ""
+    page: Page | None = None
 
 
 class Releases:
@@ -200,6 +205,8 @@ class Releases:
                 name = sha256_hex(call.id.encode())
                 stored = self._home.write_file("releases", name, frame)
             _insert(database, outgoing, inline, "" if inline else str(stored))
+            if outgoing.page is not None:
+                write_page(database, outgoing.page)
             if outgoing.state is not None:
                 place = call.place
                 database.execute(
@@ -304,7 +311,12 @@ def _entry(
             for o, digest in made
         ],
         "rules": [
-            {"rule": d.rule, "allow": d.allow, "threshold": d.threshold}
+            {
+                "rule": d.rule,
+                "version": d.version,
+                "allow": d.allow,
+                "threshold": d.threshold,
+            }
             for d in decisions
         ],
     }

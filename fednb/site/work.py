@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fednb.privacy.differencing import Book
     from fednb.privacy.profiles import Profile
     from fednb.privacy.tables import StatisticsLayout
     from fednb.records.arrays import Array
@@ -13,6 +14,31 @@ if TYPE_CHECKING:
     from fednb.records.outputs import Place
     from fednb.records.tasks import AnyPlan
     from fednb.survival.protocol import HeadDesign, HeadState
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a table may lean on, and what its release writes down (rules 11 and 12).
+
+    Attributes
+    ----------
+    book
+        Earlier answers, and those of this call.
+    patients
+        Salted ids of patients that the site's sets did not know before.
+    last
+        Number of the last answer that the book knows.
+    summed
+        Statistics of which a sum with hidden parts is released.
+    sites
+        The sites behind that sum.
+    """
+
+    book: Book
+    patients: bytes
+    last: int
+    summed: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +79,8 @@ class Work:
         Agreement key of a relay's next site; empty: none, or the last visit.
     relay
         Whether the weights travel on.
+    page
+        Of a table's answers; None: no table, or the open profile.
     """
 
     call: str
@@ -81,3 +109,4 @@ class Work:
     history: tuple[Array, ...] = ()
     recipient: str = ""
     relay: bool = False
+    page: Page | None = None

@@ -133,7 +133,13 @@ def decode_reply(frame: bytes, *, limit: int = MAX_MESSAGE_BYTES) -> Reply:
 def _read(decoder: msgspec.msgpack.Decoder[T], frame: bytes, limit: int) -> T:
     try:
         return decoder.decode(_body(frame, limit))
-    except (msgspec.DecodeError, InputError, RecursionError) as error:
+    # text that is no UTF-8 is no DecodeError of msgspec's
+    except (
+        msgspec.DecodeError,
+        InputError,
+        RecursionError,
+        UnicodeDecodeError,
+    ) as error:
         message = "The message could not be read."
         raise WireError(message, detail=str(error)) from error
 

@@ -115,7 +115,9 @@ def test_a_certificate_of_another_federation_is_refused(flare, strangers, tmp_pa
         connect(kit)
 
 
-@pytest.mark.parametrize("party", ["birch", OTHER])
+@pytest.mark.parametrize(
+    "party", ["birch", pytest.param(OTHER, marks=pytest.mark.long)]
+)
 def test_a_certificate_is_nobody_elses(flare, party, tmp_path):
     # the server takes the connection, and refuses the name
     assert speak(flare, flare.kits[party])

@@ -129,3 +129,14 @@ def test_a_killed_server_with_no_notebook_there(flare, wanted):
     # a notebook that was there before finds the session that there is now
     assert_whole(flare.fed.run(run), wanted)
     assert_nobody_was_asked_twice(flare, flare.fed.run(run))
+
+
+@pytest.mark.long
+def test_a_killed_server_while_a_notebook_waits(flare, wanted):
+    run = begun(flare)
+    psutil.Process(processes.pid_of(flare.kits["coordinator"])).kill()
+    assert_in_training(flare, run.id)
+    # notebook and keeper both look for a session: there is one in the end
+    assert_whole(run, wanted)
+    assert_nobody_was_asked_twice(flare, run)
+    assert len(flare.fed._client.port._admin.sessions()) == 1

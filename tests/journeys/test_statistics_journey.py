@@ -9,7 +9,13 @@ import pytest
 from clinics import COLUMNS, clinic, federate
 
 from fednb.embedded.federation import Federation
-from fednb.errors import PlanError, RunError, SiteDownError, UnknownNameError
+from fednb.errors import (
+    PlanError,
+    RefusedError,
+    RunError,
+    SiteDownError,
+    UnknownNameError,
+)
 
 SITES = ("a", "b", "c")
 
@@ -158,6 +164,28 @@ def test_statistics_wait_for_every_owner(tmp_path):
             fed.owner(site).requests[0].approve(note="aggregates only")
         assert fed.statistics("clinic", ["age"]).sites == SITES
         assert len(fed.requests) == 1
+
+
+def test_a_notebook_that_starts_anew_asks_nobody_anew(tmp_path):
+    homes = {site: tmp_path / site for site in SITES}
+    with federate(tmp_path) as fed, pytest.raises(RunError, match="asked once"):
+        fed.statistics("clinic", ["age"])
+    with Federation(homes, tmp_path / "coordinator") as fed:
+        (request,) = fed.requests
+        for site in SITES:
+            fed.owner(site).requests[request.hash].approve()
+        found = fed.statistics("clinic", ["age"], by="sex").to_frame()
+    with Federation(homes, tmp_path / "coordinator") as fed:
+        again = fed.statistics("clinic", ["age"], by="sex").to_frame()
+        pd.testing.assert_frame_equal(again, found)
+        assert [r.hash for r in fed.requests] == [request.hash]
+        # a decision against it is final: the next question asks for another
+        fed.owner("b").requests[request.hash].revoke("enough")
+        with pytest.raises(RefusedError):
+            fed.statistics("clinic", ["age"])
+        with pytest.raises(RunError, match="wait for the approval of a, b, c"):
+            fed.statistics("clinic", ["age"])
+        assert len(fed.requests) == 2
 
 
 def test_a_site_that_goes_down_is_named_and_nothing_is_spent(tmp_path):

@@ -31,7 +31,10 @@ def test_settings_are_kept(home: Home):
 def test_the_schema_has_every_table_of_a_site(home: Home):
     rows = home.database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
     names = {name for (name,) in rows}
-    assert names == {"site", "datasets", "contracts", "calls", "runs", "ledger"}
+    assert names == {
+        *("site", "datasets", "contracts", "calls", "runs", "ledger"),
+        *("cohort_patients", "cohorts", "answered_sites"),
+    }
 
 
 def test_a_home_of_a_newer_schema_is_refused(home: Home):
@@ -39,7 +42,7 @@ def test_a_home_of_a_newer_schema_is_refused(home: Home):
     with pytest.raises(HomeError) as caught:
         Home(home.path)
     assert str(caught.value) == (
-        f"{home.path} has schema 99, made by a newer fednb; this one knows schema 2. "
+        f"{home.path} has schema 99, made by a newer fednb; this one knows schema 3. "
         "Update fednb to open it."
     )
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fednb.errors import UnknownNameError
-from fednb.privacy.cells import safe_count
+from fednb.privacy.differencing import Book
 from fednb.privacy.tables import DescribeLayout, levels_of
-from fednb.site.tasks.table import codes, numbers, table_of
+from fednb.site.tasks.table import codes, count_cell, numbers, table_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,9 +20,14 @@ if TYPE_CHECKING:
     from fednb.site.tasks.job import Job
     from fednb.site.tasks.table import Table
 
+    Members = NDArray[np.bool_]
+
 
 def describe(
-    job: Job, profile: Profile, layout: DescribeLayout | None = None
+    job: Job,
+    profile: Profile,
+    layout: DescribeLayout | None = None,
+    book: Book | None = None,
 ) -> tuple[NDArray[np.float64], tuple[Decision, ...]]:
     """Return a site's rounded counts, and the decisions behind them.
 
@@ -35,6 +39,8 @@ def describe(
         The stricter of the site's and the contract's.
     layout
         Columns and modalities to count; all of the manifest's by default.
+    book
+        Earlier answers; takes up those of this table. None: there are none.
 
     Returns
     -------
@@ -55,35 +61,42 @@ def describe(
     layout = layout or DescribeLayout.of(manifest)
     table = table_of(job)
     declared = {column.name: column for column in manifest.columns}
+    patients = len(manifest.patients)
+    book = book or Book.blank(profile, patients)
     decisions: list[Decision] = []
 
-    def shown(n: int) -> int:
-        safe = safe_count(n, profile)
-        decisions.extend(safe.decisions)
-        return safe.value or 0
+    def shown(name: str, members: Members) -> int:
+        return count_cell(book, profile, name, members, decisions)
 
+    subjects = shown("", np.ones(patients, dtype=np.bool_))
     columns = {}
     for name in layout.columns:
         if name not in declared:
             raise UnknownNameError("column", name, declared)
-        columns[name] = shown(_present(table, declared[name]))
+        columns[name] = shown(f"{name}?", _present(table, declared[name]))
     having = _having(manifest)
-    modalities = {name: shown(having[name]) for name in layout.modalities}
-    vector = layout.encode(shown(len(manifest.patients)), columns, modalities)
-    return vector, tuple(decisions)
+    nobody = np.zeros(patients, dtype=np.bool_)
+    modalities = {
+        name: shown(f"volume {name}", having.get(name, nobody))
+        for name in layout.modalities
+    }
+    return layout.encode(subjects, columns, modalities), tuple(decisions)
 
 
-def _present(table: Table, column: Column) -> int:
-    """Return the number of patients with a value that statistics would use."""
+def _present(table: Table, column: Column) -> Members:
+    """Return which patients have a value that statistics would use."""
     if column.kind == "number":
-        return int(np.count_nonzero(~np.isnan(numbers(table, column))))
-    return int(np.count_nonzero(codes(table, column, levels_of(column)) >= 0))
+        return ~np.isnan(numbers(table, column))
+    return codes(table, column, levels_of(column)) >= 0
 
 
-def _having(manifest: Manifest) -> defaultdict[str, int]:
-    """Return the number of distinct patients with a volume, by modality."""
-    pairs = {(volume.modality, volume.patient) for volume in manifest.volumes}
-    counts: defaultdict[str, int] = defaultdict(int)
-    for modality, _ in pairs:
-        counts[modality] += 1
-    return counts
+def _having(manifest: Manifest) -> dict[str, Members]:
+    """Return which patients have a volume, by modality."""
+    places = {patient: place for place, patient in enumerate(manifest.patients)}
+    found: dict[str, Members] = {}
+    for volume in manifest.volumes:
+        if volume.modality not in found:
+            found[volume.modality] = np.zeros(len(places), dtype=np.bool_)
+        if volume.patient in places:
+            found[volume.modality][places[volume.patient]] = True
+    return found

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from fednb.errors import DatasetError
 from fednb.privacy.disclosure import round_count
 from fednb.privacy.profiles import MAX_PARAMETER_SHARE
+from fednb.privacy.rules import PARAMETERS
 from fednb.records.outputs import Decision
 from fednb.records.tasks import CoxPlan, LogisticPlan
 from fednb.site.tasks.table import table_of
@@ -134,9 +135,10 @@ class Head:
         columns = len(state.names(self._design))
         few = Decision(
             allow=columns <= MAX_PARAMETER_SHARE * state.n,
-            rule="disclosure.9-parameters",
+            rule=PARAMETERS.label,
             reason=f"{columns} coefficients for {state.n} patients over all sites; at "
             f"most {MAX_PARAMETER_SHARE:.0%} are allowed.",
+            version=PARAMETERS.version,
             threshold=MAX_PARAMETER_SHARE,
         )
         return (enough, few)

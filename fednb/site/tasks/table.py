@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import csv
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from fednb.errors import DatasetError, UnknownNameError
+from fednb.privacy.cells import safe_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
+    from fednb.privacy.differencing import Book
+    from fednb.privacy.profiles import Profile
     from fednb.records.datasets import Column
+    from fednb.records.outputs import Decision
     from fednb.site.tasks.job import Job
 
     Values = NDArray[np.float64] | NDArray[np.str_]
@@ -120,6 +124,35 @@ def codes(
         wanted = float(level) if column.kind == "binary" else level
         found[values == wanted] = index
     return found
+
+
+def count_cell(
+    book: Book,
+    profile: Profile,
+    name: str,
+    members: NDArray[np.bool_],
+    decisions: list[Decision],
+) -> int:
+    """Return the one rounded count of a cohort, 0 where it may not leave (rule 5).
+
+    Parameters
+    ----------
+    book
+        Earlier answers; takes up this one.
+    profile
+        Of the contract.
+    name
+        Of the cell: ``"age?"`` for those with an age, ``"sex=F"``, both with ``&``.
+    members
+        Which patients are in it, shape (patients,).
+    decisions
+        Takes up those that were made.
+    """
+    size = int(np.count_nonzero(members))
+    fresh = partial(safe_count, size, profile)
+    safe = book.settle(("count", name), members, fresh, int)
+    decisions.extend(safe.decisions)
+    return safe.value or 0
 
 
 def _column(table: Mapping[str, Values], name: str) -> Values:

@@ -1,0 +1,1 @@
+"""Attacks of disclosure control, against fednb and against the rules of its peers."""

@@ -1,0 +1,201 @@
+"""Answered cohorts of a site: what the differencing ledger keeps, and where (rule 12).
+
+In the home's database (mode 0600) lie, for each answered cell: the patients as bits
+over salted ids, the rounded value as it was before any mask, the threshold and the
+time. They are written in the transaction of the release that answers them, or not at
+all, and never leave. Datasets, requesters and contracts share them: a patient id names
+one patient of the site, and a number column is the same statistic in every dataset that
+declares it alike. To declare a column otherwise begins a new series; it is the owner's
+act.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import numpy as np
+
+from fednb.errors import HomeError
+from fednb.privacy.differencing import Answer, Book, Series, check_participants
+from fednb.records.tasks import AnyPlan, DescribePlan, StatisticsPlan
+from fednb.site.work import Page
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from numpy.typing import NDArray
+
+    from fednb.privacy.profiles import Profile
+    from fednb.records.contracts import Contract
+    from fednb.records.outputs import Decision
+    from fednb.site.home import Home
+    from fednb.site.keys import SiteKeys
+
+_ID_BYTES: Final = 16
+
+
+class Cohorts:
+    """The answered cohorts of a home; one call is worked on at a time.
+
+    Parameters
+    ----------
+    home, keys
+        Of the site.
+    """
+
+    def __init__(self, home: Home, keys: SiteKeys) -> None:
+        self._home = home
+        self._keys = keys
+        self._places: dict[bytes, int] = {}
+        self._series: dict[str, Series] = {}
+        self._read = (0, 0)
+        self._salted = lru_cache(maxsize=8)(self._salted_anew)
+
+    def check_sites(
+        self, contract: Contract, plan: AnyPlan, profile: Profile
+    ) -> Decision:
+        """Rule 11: say whether a sum over the contract's sites may be answered.
+
+        Parameters
+        ----------
+        contract
+            Binds the sites, and whether their parts are hidden.
+        plan
+            Of the call.
+        profile
+            Of the contract.
+        """
+        names = summed_statistics(contract, plan)
+        found = self._home.database.execute(
+            "SELECT DISTINCT sites FROM answered_sites WHERE statistic IN "
+            "(SELECT value FROM json_each(?))",
+            (msgspec.json.encode(names).decode(),),
+        ).fetchall()
+        answered = [msgspec.json.decode(sites, type=list[str]) for (sites,) in found]
+        decision = check_participants(contract.sites(), answered, profile)
+        return msgspec.structs.replace(decision, cause="participants")
+
+    def page(
+        self,
+        contract: Contract,
+        plan: AnyPlan,
+        patients: tuple[str, ...],
+        profile: Profile,
+    ) -> Page | None:
+        """Return what a call's tables may lean on; None where nothing is kept.
+
+        Parameters
+        ----------
+        contract, plan, profile
+            As for `check_sites`.
+        patients
+            Of the dataset, in the order of its table.
+        """
+        if profile.exact or not isinstance(plan, DescribePlan | StatisticsPlan):
+            return None
+        self._catch_up()
+        salted = self._salted(patients)
+        new = [one for one in salted if one not in self._places]
+        after = {one: len(self._places) + i for i, one in enumerate(new)}
+        places = [self._places.get(one, after.get(one, -1)) for one in salted]
+        book = Book(profile, np.array(places, dtype=np.int64), self._series)
+        names = summed_statistics(contract, plan)
+        return Page(book, b"".join(new), self._read[1], names, contract.sites())
+
+    def _salted_anew(self, patients: tuple[str, ...]) -> tuple[bytes, ...]:
+        return tuple(self._keys.salted("cohort", p)[:_ID_BYTES] for p in patients)
+
+    def _catch_up(self) -> None:
+        """Read what was committed since the last call."""
+        patients, last = self._read
+        rows = self._home.database.execute(
+            "SELECT id, salted FROM cohort_patients WHERE id > ? ORDER BY id",
+            (patients,),
+        )
+        for number, salted in rows.fetchall():
+            for start in range(0, len(salted), _ID_BYTES):
+                one = salted[start : start + _ID_BYTES]
+                self._places[one] = len(self._places)
+            patients = number
+        rows = self._home.database.execute(
+            "SELECT id, statistic, cell, size, members, value, threshold, answered "
+            "FROM cohorts WHERE id > ? ORDER BY id",
+            (last,),
+        )
+        for number, statistic, cell, size, members, value, least, when in rows:
+            words = _words(members)
+            answer = Answer(statistic, cell, words, size, value, least, when)
+            self._series.setdefault(statistic, Series()).add(answer)
+            last = number
+        self._read = (patients, last)
+
+
+def summed_statistics(contract: Contract, plan: AnyPlan) -> tuple[str, ...]:
+    """Return the statistics that a call releases as sums with hidden parts.
+
+    Parameters
+    ----------
+    contract
+        Names the outputs and how they are protected.
+    plan
+        Of the call.
+    """
+    if not any(output.kind == "masked" for output in contract.outputs):
+        return ()
+    if isinstance(plan, StatisticsPlan):
+        return tuple(sorted({f"column:{name}" for name in plan.columns}))
+    return ("describe",) if isinstance(plan, DescribePlan) else ()
+
+
+def write_page(database: sqlite3.Connection, page: Page) -> None:
+    """Store a call's new answers inside the transaction of its release.
+
+    Parameters
+    ----------
+    database
+        A connection inside ``home.transaction()``.
+    page
+        Of the call.
+
+    Raises
+    ------
+    HomeError
+        Answers were stored since the page was opened: it was not compared with them.
+    """
+    (last,) = database.execute("SELECT COALESCE(MAX(id), 0) FROM cohorts").fetchone()
+    if last != page.last:
+        message = (
+            f"Cohorts up to {page.last} were compared, and {last} are stored: another "
+            "call was released meanwhile. Ask again."
+        )
+        raise HomeError(message)
+    if page.patients:
+        statement = "INSERT INTO cohort_patients (salted) VALUES (?)"
+        database.execute(statement, (page.patients,))
+    now = time.time()
+    for answer in page.book.added:
+        database.execute(
+            "INSERT INTO cohorts (statistic, cell, size, members, value, threshold, "
+            "answered) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                answer.statistic,
+                answer.cell,
+                answer.size,
+                answer.members.tobytes().rstrip(b"\0"),
+                answer.value,
+                answer.threshold,
+                now,
+            ),
+        )
+    sites = msgspec.json.encode(sorted(page.sites)).decode()
+    for name in page.summed:
+        statement = "INSERT OR IGNORE INTO answered_sites VALUES (?, ?)"
+        database.execute(statement, (name, sites))
+
+
+def _words(members: bytes) -> NDArray[np.uint64]:
+    """Return stored bits, whose trailing zeros were left out, in words of 64."""
+    return np.frombuffer(members + bytes(-len(members) % 8), dtype="<u8")
