@@ -29,18 +29,15 @@ if TYPE_CHECKING:
     from fednb.phantom.demo import DemoSize, demo
     from fednb.records.contracts import Contract, Resources
     from fednb.records.datasets import Column, DatasetCard
+    from fednb.records.heads import CoxPlan, LogisticPlan
+    from fednb.records.specs import ModelSpec, SplitSpec, TransformSpec
     from fednb.records.studies import EMBEDDING, StudyPlan
     from fednb.records.tasks import (
-        CoxPlan,
         DescribePlan,
         EmbeddingPlan,
         EvaluationPlan,
-        LogisticPlan,
-        ModelSpec,
-        SplitSpec,
         StatisticsPlan,
         TrainingPlan,
-        TransformSpec,
     )
 
 __version__ = "0.1.0"
@@ -48,7 +45,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "Column": "fednb.records.datasets",
     "Contract": "fednb.records.contracts",
-    "CoxPlan": "fednb.records.tasks",
+    "CoxPlan": "fednb.records.heads",
     "DatasetCard": "fednb.records.datasets",
     "DemoSize": "fednb.phantom.demo",
     "DescribePlan": "fednb.records.tasks",
@@ -56,15 +53,15 @@ _WHERE = {
     "EmbeddingPlan": "fednb.records.tasks",
     "EvaluationPlan": "fednb.records.tasks",
     "Federation": "fednb.embedded.federation",
-    "LogisticPlan": "fednb.records.tasks",
-    "ModelSpec": "fednb.records.tasks",
+    "LogisticPlan": "fednb.records.heads",
+    "ModelSpec": "fednb.records.specs",
     "Resources": "fednb.records.contracts",
     "SiteOwner": "fednb.owner",
-    "SplitSpec": "fednb.records.tasks",
+    "SplitSpec": "fednb.records.specs",
     "StatisticsPlan": "fednb.records.tasks",
     "StudyPlan": "fednb.records.studies",
     "TrainingPlan": "fednb.records.tasks",
-    "TransformSpec": "fednb.records.tasks",
+    "TransformSpec": "fednb.records.specs",
     "connect": "fednb.flare.session",
     "demo": "fednb.phantom.demo",
     "errors": "",

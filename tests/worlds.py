@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from fednb.coordinator.federation import Federation
     from fednb.coordinator.handles import Request, Run
-    from fednb.records.tasks import Plan
+    from fednb.records.specs import Plan
 
 USER = "scientist@fednb.local"
 OTHER = "colleague@fednb.local"

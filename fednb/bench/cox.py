@@ -12,7 +12,8 @@ from lifelines import CoxPHFitter
 
 from fednb.bench.report import Report, Target, median
 from fednb.embedded.federation import Federation
-from fednb.records.tasks import CoxPlan, SplitSpec
+from fednb.records.heads import CoxPlan
+from fednb.records.specs import SplitSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

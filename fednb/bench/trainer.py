@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fednb.models.build import ImageNetwork
-    from fednb.records.tasks import Device
+    from fednb.records.specs import Device
     from fednb.site.tasks.runtime import Runtime
 
 RATIO = 1.05

@@ -21,20 +21,17 @@ from fednb.privacy.profiles import (
 )
 from fednb.privacy.secure_sum import MINIMUM_SITES
 from fednb.records.contracts import Contract, Participant, Privacy, Resources
+from fednb.records.heads import HeadPlan
 from fednb.records.service import Prepare, Prepared
+from fednb.records.specs import EmbeddingRef, Plan, StrategySpec, SummedPlan
 from fednb.records.studies import STUDY, StudyPlan
 from fednb.records.tasks import (
     AnyPlan,
-    CoxPlan,
     DescribePlan,
     EmbeddingPlan,
-    EmbeddingRef,
     EvaluationPlan,
-    LogisticPlan,
     ModelRef,
-    Plan,
     StatisticsPlan,
-    StrategySpec,
     TrainingPlan,
     columns_of,
 )
@@ -144,7 +141,7 @@ def draft(
     steps = settle_steps(plan, cards)
     privacy = _privacy(terms, cards)
     for step in steps:
-        if isinstance(step, CoxPlan | LogisticPlan) and privacy.profile != "open":
+        if isinstance(step, HeadPlan) and privacy.profile != "open":
             _check_size(step, cards)
     initial, parameters = _prepare_all(steps, prepare)
     names = sorted(cards)
@@ -196,10 +193,11 @@ def settle_steps(plan: Plan, cards: Mapping[str, DatasetCard]) -> tuple[AnyPlan,
         elif isinstance(step, EvaluationPlan | EmbeddingPlan):
             model = _settle_model(step.model, steps)
             steps.append(msgspec.structs.replace(step, model=model))
-        elif isinstance(step, CoxPlan | LogisticPlan):
-            _check_outcome(step, cards)
-            steps.append(_settle_head(step, steps))
         else:
+            if isinstance(step, SummedPlan):
+                _check_columns(step, cards)
+            if isinstance(step, HeadPlan):
+                step = _settle_head(step, steps)
             steps.append(step)  # type: ignore[arg-type]
     return tuple(steps)
 
@@ -273,17 +271,9 @@ def _settle_training(
     return msgspec.structs.replace(plan, modalities=chosen)
 
 
-def _check_outcome(
-    head: CoxPlan | LogisticPlan, cards: Mapping[str, DatasetCard]
-) -> None:
-    """Refuse an outcome or covariate of a kind that no fit can use."""
-    kinds_of = ("number", "binary")
-    wanted: dict[str, tuple[str, ...]] = dict.fromkeys(head.covariates, kinds_of)
-    if isinstance(head, CoxPlan):
-        wanted |= {head.duration: ("number",), head.event: ("binary",)}
-    else:
-        wanted |= {head.target: ("binary",)}
-    for name, kinds in wanted.items():
+def _check_columns(plan: SummedPlan, cards: Mapping[str, DatasetCard]) -> None:
+    """Refuse a column of a kind that the plan cannot use."""
+    for name, kinds in plan.needs().items():
         (column,) = common_columns((name,), cards)
         if column.kind not in kinds:
             card = next(iter(cards.values()))
@@ -295,17 +285,13 @@ def _check_outcome(
             raise PlanError(message)
 
 
-def _check_size(head: CoxPlan | LogisticPlan, cards: Mapping[str, DatasetCard]) -> None:
+def _check_size(head: HeadPlan, cards: Mapping[str, DatasetCard]) -> None:
     """Refuse a head that sites would refuse for its size (disclosure rule 9).
 
     Cards tell rounded counts of all patients, so this finds what cannot pass; sites
     count those with complete values.
     """
-    columns = len(head.covariates)
-    if head.features == "score":
-        columns += 1
-    elif head.embedding is not None and head.features == "embedding":
-        columns += head.embedding.width
+    columns = head.width()
     shares = dict(zip(("train", "validation", "test"), _shares(head), strict=True))
     share = shares.get(head.fit_on, 1.0)
     patients = share * sum(card.subjects for card in cards.values())
@@ -318,7 +304,7 @@ def _check_size(head: CoxPlan | LogisticPlan, cards: Mapping[str, DatasetCard]) 
         raise PlanError(message)
 
 
-def _shares(head: CoxPlan | LogisticPlan) -> tuple[float, float, float]:
+def _shares(head: HeadPlan) -> tuple[float, float, float]:
     """Return the shares of the three parts; a column's split may give all to one."""
     split = head.split
     if split.column:
@@ -340,9 +326,7 @@ def _settle_model(model: ModelRef, steps: Sequence[AnyPlan]) -> ModelRef:
     return ModelRef(model.sha256, earlier)
 
 
-def _settle_head(
-    head: CoxPlan | LogisticPlan, steps: Sequence[AnyPlan]
-) -> CoxPlan | LogisticPlan:
+def _settle_head(head: HeadPlan, steps: Sequence[AnyPlan]) -> HeadPlan:
     """Point a study's head at the embedding step: its width and its split."""
     reference = head.embedding
     if reference is None or reference.contract != STUDY:

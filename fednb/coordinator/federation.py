@@ -35,7 +35,8 @@ from fednb.records.service import (
     RunLine,
     RunLines,
 )
-from fednb.records.tasks import Plan, StatisticsPlan
+from fednb.records.specs import Plan
+from fednb.records.tasks import StatisticsPlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

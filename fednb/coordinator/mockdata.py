@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fednb.imaging.readers import Volume
     from fednb.records.contracts import Contract
     from fednb.records.datasets import DatasetCard
-    from fednb.records.tasks import Plan
+    from fednb.records.specs import Plan
     from fednb.results.rehearsal import Rehearsal
 
 

@@ -13,13 +13,12 @@ from fednb.privacy.profiles import PROFILES
 from fednb.privacy.summaries import summarise
 from fednb.privacy.tables import StatisticsLayout
 from fednb.records.arrays import unpack
+from fednb.records.heads import CoxPlan, LogisticPlan
+from fednb.records.specs import EmbeddingRef
 from fednb.records.tasks import (
     AnyPlan,
-    CoxPlan,
     EmbeddingPlan,
-    EmbeddingRef,
     EvaluationPlan,
-    LogisticPlan,
     ModelRef,
     StatisticsPlan,
     TrainingPlan,
@@ -33,7 +32,8 @@ from fednb.survival.concordance import PairCounts
 from fednb.survival.coxph import estimate
 from fednb.survival.logistic import LogisticEstimate
 from fednb.survival.newton import covariance
-from fednb.survival.protocol import HeadDesign, HeadState, design_of, replay
+from fednb.survival.protocol import HeadDesign, HeadState
+from fednb.survival.registry import analysis_of
 from fednb.survival.rounding import rounding_covariance
 
 if TYPE_CHECKING:
@@ -42,7 +42,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fednb.records.contracts import Contract
+    from fednb.records.heads import HeadPlan
     from fednb.records.service import Outcome, StepOutcome
+    from fednb.records.specs import SummedPlan
+    from fednb.survival.registry import Analysis, Stage
 
     Floats = NDArray[np.float64]
     Loader = Callable[[str], NDArray[np.float32]]
@@ -160,17 +163,18 @@ class Reading:
             releases=step.releases,
         )
 
-    def _head(
-        self, plan: CoxPlan | LogisticPlan, step: StepOutcome
-    ) -> tuple[HeadDesign, HeadState]:
-        design = design_of(
-            plan,
-            self.contract.columns,
-            privacy=self.contract.privacy,
-            parts=len(self.contract.participants),
-        )
+    def _head(self, plan: HeadPlan, step: StepOutcome) -> tuple[HeadDesign, HeadState]:
+        analysis, stage = self.stage(plan, step)
+        if not isinstance(analysis, HeadDesign) or not isinstance(stage, HeadState):
+            message = f"A {type(plan).__name__} is not a head."
+            raise RunError(message)
+        return analysis, stage
+
+    def stage(self, plan: SummedPlan, step: StepOutcome) -> tuple[Analysis, Stage]:
+        """Return what a summed step's contract fixes, and where its totals led."""
+        analysis = analysis_of(plan, self.contract)
         totals = [np.asarray(unpack(t), dtype=np.float64) for t in step.totals]
-        return design, replay(design, totals)
+        return analysis, analysis.replay(totals)
 
     def _cox(self, plan: CoxPlan, step: StepOutcome) -> CoxResult:
         design, state = self._head(plan, step)

@@ -14,17 +14,11 @@ from fednb.records.arrays import Array, pack, unpack
 from fednb.records.messages import Call
 from fednb.records.outputs import Output, Place
 from fednb.records.service import Event, RoundLine
-from fednb.records.tasks import (
-    AnyPlan,
-    CoxPlan,
-    EmbeddingPlan,
-    EvaluationPlan,
-    LogisticPlan,
-    TrainingPlan,
-)
+from fednb.records.specs import SummedPlan
+from fednb.records.tasks import AnyPlan, EmbeddingPlan, EvaluationPlan, TrainingPlan
 from fednb.strategies.base import StrategyState
 from fednb.strategies.registry import resolve
-from fednb.survival.protocol import design_of, replay
+from fednb.survival.registry import analysis_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,8 +75,8 @@ class Rounds:
                 self._relay(step, plan, strategy)
             else:
                 self._train(step, plan, strategy)
-        elif isinstance(plan, CoxPlan | LogisticPlan):
-            self._head(step, plan)
+        elif isinstance(plan, SummedPlan):
+            self._summed(step, plan)
         elif not self.store.rounds(self.run, step):
             self._once(step, plan)
 
@@ -151,16 +145,11 @@ class Rounds:
         signature = kept["signature"].tobytes()
         return Output(site, place, "relay", "sealed", pack(kept["sealed"]), signature)
 
-    def _head(self, step: int, plan: CoxPlan | LogisticPlan) -> None:
-        """Ask for totals until the replayed head is done; sites replay the same."""
-        design = design_of(
-            plan,
-            self.contract.columns,
-            privacy=self.contract.privacy,
-            parts=len(self.contract.participants),
-        )
+    def _summed(self, step: int, plan: SummedPlan) -> None:
+        """Ask for totals until the replayed step is done; sites replay the same."""
+        analysis = analysis_of(plan, self.contract)
         totals = list(self.store.totals(self.run, step))
-        state = replay(design, totals)
+        state = analysis.replay(totals)
         while state.phase != "done":
             began = self._wait_turn()
             round_ = len(totals)
@@ -173,7 +162,7 @@ class Rounds:
             parts = found.outputs[state.phase]
             self._finish(step, line, found, total=summed, relay=parts)
             totals.append(summed)
-            state = replay(design, totals)
+            state = analysis.replay(totals)
 
     def _once(self, step: int, plan: AnyPlan) -> None:
         """Ask once: evaluate, embed, describe."""

@@ -31,7 +31,8 @@ from fednb.records.service import (
     SiteLine,
     StepOutcome,
 )
-from fednb.records.tasks import CoxPlan, LogisticPlan, TrainingPlan
+from fednb.records.specs import SummedPlan
+from fednb.records.tasks import TrainingPlan
 
 if TYPE_CHECKING:
     from fednb.coordinator.datasite import DatasiteProxy
@@ -126,8 +127,8 @@ class Runs:
         rounds = 1
         if isinstance(plan, TrainingPlan):
             rounds = plan.rounds
-        elif isinstance(plan, CoxPlan | LogisticPlan):
-            rounds = plan.max_evaluations + 2
+        elif isinstance(plan, SummedPlan):
+            rounds = plan.most_rounds()
         sites = tuple(
             SiteLine(name, "seen" if proxy.seen else "never", proxy.seen)
             for name, proxy in sorted(self._pool.sites.items())

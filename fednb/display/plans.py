@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fednb.display.text import human_count
+from fednb.records.heads import CoxPlan, LogisticPlan
+from fednb.records.specs import SplitSpec
 from fednb.records.tasks import (
-    CoxPlan,
     DescribePlan,
     EmbeddingPlan,
     EvaluationPlan,
-    LogisticPlan,
     ModelRef,
-    SplitSpec,
     StatisticsPlan,
     TrainingPlan,
 )
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fednb.records.base import Record
+    from fednb.records.heads import HeadPlan
     from fednb.records.tasks import AnyPlan
 
 _SPLITS = {
@@ -134,7 +134,7 @@ _WORDS: dict[type, tuple[str, Callable[[Any], str]]] = {
 }
 
 
-def _features(plan: CoxPlan | LogisticPlan) -> str:
+def _features(plan: HeadPlan) -> str:
     parts = {
         "embedding": ["the embeddings at the site"],
         "score": ["the network's scores at the site"],
@@ -143,7 +143,7 @@ def _features(plan: CoxPlan | LogisticPlan) -> str:
     return _listed((*parts, *plan.covariates))
 
 
-def _who(plan: CoxPlan | LogisticPlan) -> str:
+def _who(plan: HeadPlan) -> str:
     fitted = f"using the {_SPLITS[plan.fit_on]}"
     if plan.evaluate_on == "none":
         return f"{fitted}, without an evaluation"

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from fednb.coordinator.mockdata import MockData
     from fednb.records.contracts import Contract
     from fednb.records.outputs import Output
-    from fednb.records.tasks import AnyPlan, Plan
+    from fednb.records.specs import Plan
+    from fednb.records.tasks import AnyPlan
 
 Opener = Callable[[dict[str, Path], Path], Any]
 """Opens an embedded federation over homes and a coordinator's folder."""

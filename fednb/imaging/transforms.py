@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fednb.records.tasks import TransformSpec
+    from fednb.records.specs import TransformSpec
 
     Floats = NDArray[np.float32]
     Spacing = tuple[float, float, float]

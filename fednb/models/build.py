@@ -14,7 +14,7 @@ from fednb.models.registry import MODELS, validate
 
 if TYPE_CHECKING:
     from fednb.models.registry import Network
-    from fednb.records.tasks import ModelSpec
+    from fednb.records.specs import ModelSpec
 
 
 class ImageNetwork(nn.Module):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fednb.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
-    from fednb.records.tasks import ModelSpec
+    from fednb.records.specs import ModelSpec
 
 Value = bool | int | float | str | tuple[int, ...]
 

@@ -11,25 +11,17 @@ from fednb.errors import FednbError
 from fednb.phantom.demo import CENTRAL, DATASET, HOSPITALS, SPLIT_COLUMN, truths
 from fednb.phantom.hospital import read_truth
 from fednb.phantom.oracle import OracleCounts, oracle_counts
+from fednb.records.heads import CoxPlan, LogisticPlan
+from fednb.records.specs import ModelSpec, SplitSpec, StrategySpec, TransformSpec
 from fednb.records.studies import EMBEDDING, StudyPlan
-from fednb.records.tasks import (
-    CoxPlan,
-    EmbeddingPlan,
-    EvaluationPlan,
-    LogisticPlan,
-    ModelSpec,
-    SplitSpec,
-    StrategySpec,
-    TrainingPlan,
-    TransformSpec,
-)
+from fednb.records.tasks import EmbeddingPlan, EvaluationPlan, TrainingPlan
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fednb.coordinator.handles import Request
     from fednb.embedded.federation import Federation
-    from fednb.records.tasks import Plan
+    from fednb.records.specs import Plan
     from fednb.results.embedding import EmbeddingResult
     from fednb.results.evaluation import EvaluationResult
     from fednb.results.survival import CoxResult, LogisticResult

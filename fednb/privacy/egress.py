@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Final
 from fednb.errors import PlanError
 from fednb.privacy.secure_sum import MINIMUM_SITES
 from fednb.records.contracts import OutputKind, OutputSpec, Privacy
+from fednb.records.specs import StrategySpec
 from fednb.records.tasks import (
     AnyPlan,
-    CoxPlan,
     DescribePlan,
     EmbeddingPlan,
     EvaluationPlan,
-    LogisticPlan,
     StatisticsPlan,
-    StrategySpec,
     TrainingPlan,
 )
 
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 
 TRAIN_METRICS: Final = 7
 EVALUATION_METRICS: Final = 7
-HEAD_METRICS: Final = 5
 TABLE_ELEMENTS: Final = 100_000
 SEALED_OVERHEAD: Final = 4096
 
@@ -148,25 +145,7 @@ def _totals(step: int, plan: AnyPlan, privacy: Privacy, calls: int) -> list[Outp
     if isinstance(plan, TrainingPlan):
         message = "A training step has outputs of its strategy, not totals."
         raise PlanError(message)
-    columns = head_columns(plan)
-    totals = columns + columns * (columns + 1) // 2 + 1
-    found = [
-        _spec(step, "moments", 2 + 2 * columns, 1, privacy),
-        _spec(step, "score", totals, plan.max_evaluations, privacy),
-    ]
-    if plan.evaluate_on != "none":
-        found.append(_spec(step, "metrics", HEAD_METRICS, 1, privacy))
-    return found
-
-
-def head_columns(plan: CoxPlan | LogisticPlan) -> int:
-    """Return the number of columns of a head's design, its intercept included."""
-    width = 0
-    if plan.features == "score":
-        width = 1
-    elif plan.features == "embedding" and plan.embedding is not None:
-        width = plan.embedding.width
-    return width + len(plan.covariates) + isinstance(plan, LogisticPlan)
+    return [_spec(step, p.name, p.elements, p.times, privacy) for p in plan.phases()]
 
 
 def _hidden(privacy: Privacy) -> tuple[OutputKind, str]:

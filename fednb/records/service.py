@@ -6,7 +6,7 @@ from typing import Literal
 
 from fednb.records.arrays import Array
 from fednb.records.base import Record
-from fednb.records.tasks import ModelSpec
+from fednb.records.specs import ModelSpec
 
 RunStatus = Literal[
     "created", "running", "paused", "stopping", "stopped", "failed", "completed"

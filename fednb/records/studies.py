@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from fednb.errors import PlanError
+from fednb.records.specs import EmbeddingRef, Plan, SplitSpec
 from fednb.records.tasks import (
     AnyPlan,
-    CoxPlan,
     EmbeddingPlan,
-    EmbeddingRef,
     EvaluationPlan,
-    LogisticPlan,
     ModelRef,
-    Plan,
-    SplitSpec,
     TrainingPlan,
 )
+
+if TYPE_CHECKING:
+    from fednb.records.heads import CoxPlan, LogisticPlan
 
 STUDY: Final = "study"
 """Stands for the contract of the study itself in an `EmbeddingRef`."""

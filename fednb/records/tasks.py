@@ -7,70 +7,24 @@ contract never holds a default that a site would have to guess.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from fednb.errors import PlanError
 from fednb.records.base import Record
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-Scalar = bool | int | float | str
-Parameter = Scalar | list[Scalar] | None
-Split = Literal["train", "validation", "test", "all"]
-Device = Literal["auto", "cpu", "cuda"]
-
-
-class TransformSpec(Record, frozen=True):
-    """A transform of the allow-list in `fednb.imaging.transforms`, by name."""
-
-    name: str
-    params: dict[str, Parameter] = {}
-
-
-class ModelSpec(Record, frozen=True):
-    """A network of the registry in `fednb.models`, by name and arguments."""
-
-    name: str
-    params: dict[str, Parameter] = {}
-
-
-class StrategySpec(Record, frozen=True):
-    """A strategy of `fednb.strategies`, by name and parameters."""
-
-    name: str
-    params: dict[str, Parameter] = {}
-
-
-class SplitSpec(Record, frozen=True):
-    """How a site splits its patients; the order comes from the site's secret salt.
-
-    Attributes
-    ----------
-    train, validation, test
-        Fractions; they sum to 1. Patients in `validation` are never trained on: live
-        curves and survival heads use them.
-    key
-        Plans with the same key split the same way.
-    column
-        A category column that names each patient's part, for a split that is given;
-        the fractions then do not count. Empty: the site draws.
-    """
-
-    train: float = 0.6
-    validation: float = 0.2
-    test: float = 0.2
-    key: str = "default"
-    column: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse fractions that are negative or do not sum to 1."""
-        parts = (self.train, self.validation, self.test)
-        if min(parts) < 0 or abs(sum(parts) - 1) > 1e-9:
-            message = f"Fractions of a split must sum to 1 and be >= 0; got {parts}."
-            raise PlanError(message)
+from fednb.records.heads import CoxPlan, LogisticPlan
+from fednb.records.specs import (
+    Device,
+    ModelSpec,
+    Plan,
+    Split,
+    SplitSpec,
+    StrategySpec,
+    SummedPlan,
+    TransformSpec,
+    deref,
+)
 
 
 class ModelRef(Record, frozen=True):
@@ -87,38 +41,6 @@ class ModelRef(Record, frozen=True):
 
     sha256: str
     training: TrainingPlan
-
-
-class EmbeddingRef(Record, frozen=True):
-    """Embeddings that stay at the sites, named by the contract step that made them."""
-
-    contract: str
-    step: int
-    width: int
-    split: SplitSpec
-
-
-class Plan(Record, frozen=True):
-    """Base of all plans."""
-
-    def dry_run(self, mock: Any) -> Any:  # noqa: ANN401
-        """Run this plan on mock data, before anybody is asked.
-
-        Parameters
-        ----------
-        mock
-            ``site.datasets["..."].mock``.
-
-        Returns
-        -------
-        result
-            The same kind of result as a real run, marked as a dry run.
-        """
-        run: Callable[[Plan], object] | None = getattr(mock, "dry_run", None)
-        if run is None:
-            message = f"dry_run needs mock data, ds.mock; got {type(mock).__name__}."
-            raise PlanError(message)
-        return run(self)
 
 
 class DescribePlan(Plan, frozen=True):
@@ -239,7 +161,7 @@ class EvaluationPlan(Plan, frozen=True):
 
     def __post_init__(self) -> None:
         """Accept a training result in place of its reference."""
-        _deref(self, "model")
+        deref(self, "model")
 
 
 class EmbeddingPlan(Plan, frozen=True):
@@ -249,76 +171,7 @@ class EmbeddingPlan(Plan, frozen=True):
 
     def __post_init__(self) -> None:
         """Accept a training result in place of its reference."""
-        _deref(self, "model")
-
-
-class _HeadPlan(Plan, frozen=True):
-    """What Cox and logistic heads share."""
-
-    embedding: EmbeddingRef | None = None
-    features: Literal["embedding", "score", "none"] = "embedding"
-    covariates: tuple[str, ...] = ()
-    penalizer: float = 0.0
-    split: SplitSpec = SplitSpec()
-    fit_on: Split = "validation"
-    evaluate_on: Split | Literal["none"] = "test"
-    tolerance: float = 1e-9
-    max_evaluations: int = 12
-
-    def __post_init__(self) -> None:
-        """Accept an embedding result in place of its reference; check ranges."""
-        _deref(self, "embedding")
-        force = msgspec.structs.force_setattr
-        force(self, "covariates", tuple(self.covariates))
-        if self.embedding is None:
-            force(self, "features", "none")
-        else:
-            force(self, "split", self.embedding.split)
-        if self.features == "none" and not self.covariates:
-            message = "A head needs an embedding, covariates, or both."
-            raise PlanError(message)
-        if self.penalizer < 0:
-            message = f"penalizer must be >= 0; got {self.penalizer}."
-            raise PlanError(message)
-        if not 1 <= self.max_evaluations <= 12:
-            message = f"A fit has 1 to 12 evaluations; got {self.max_evaluations}."
-            raise PlanError(message)
-
-
-class CoxPlan(_HeadPlan, frozen=True):
-    """Fit a Cox model, stratified by site, on embeddings, covariates, or both.
-
-    Attributes
-    ----------
-    embedding
-        Result of an `EmbeddingPlan`; none: covariates only.
-    features
-        ``"embedding"`` (bottleneck units) or ``"score"`` (the network's output).
-    duration, event
-        Columns of follow-up times and of 0/1 events.
-    covariates
-        Further number or binary columns.
-    penalizer
-        Ridge, in lifelines' meaning.
-    strata
-        Only ``"site"`` so far: each site has its own baseline hazard.
-    ties
-        ``"efron"`` or ``"breslow"``.
-    fit_on, evaluate_on
-        Patients to fit on, by default ones that no network was trained on, and to
-        evaluate on.
-    """
-
-    duration: str = "time"
-    event: str = "event"
-    strata: Literal["site"] = "site"
-    ties: Literal["efron", "breslow"] = "efron"
-
-
-class LogisticPlan(_HeadPlan, frozen=True):
-    """Fit a logistic head for a binary column; see `CoxPlan` for shared fields."""
-
-    target: str = "label"
+        deref(self, "model")
 
 
 AnyPlan = (
@@ -339,19 +192,9 @@ def columns_of(plan: AnyPlan) -> tuple[str, ...]:
         used = (*plan.columns, plan.by)
     elif isinstance(plan, TrainingPlan):
         used = (plan.target, *plan.covariates, plan.split.column)
-    elif isinstance(plan, CoxPlan):
-        used = (plan.duration, plan.event, *plan.covariates, plan.split.column)
-    elif isinstance(plan, LogisticPlan):
-        used = (plan.target, *plan.covariates, plan.split.column)
+    elif isinstance(plan, SummedPlan):
+        used = plan.columns_used()
     return tuple(dict.fromkeys(name for name in used if name))
-
-
-def _deref(plan: Plan, field: str) -> None:
-    """Replace a result in `field` by the reference that it carries."""
-    value = getattr(plan, field)
-    reference = getattr(value, "ref", None)
-    if reference is not None:
-        msgspec.structs.force_setattr(plan, field, reference)
 
 
 def _check_at_least(plan: Plan, least: int, *fields: str) -> None:

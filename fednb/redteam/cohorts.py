@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from fednb.records.tasks import DescribePlan, LogisticPlan, SplitSpec, StatisticsPlan
+from fednb.records.heads import LogisticPlan
+from fednb.records.specs import SplitSpec
+from fednb.records.tasks import DescribePlan, StatisticsPlan
 from fednb.redteam import peers
 from fednb.redteam.outcome import CLOSE, FEDNB, Attack, Outcome
 from fednb.redteam.people import people

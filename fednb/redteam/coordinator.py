@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fednb.records.messages import Ask, Reply
     from fednb.records.outputs import Output
     from fednb.records.service import Prepare, Prepared
-    from fednb.records.tasks import Plan
+    from fednb.records.specs import Plan
     from fednb.wire.transport import Transport
 
     Floats = NDArray[np.float64]

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fednb.records.base import canonical
+from fednb.records.heads import LogisticPlan
 from fednb.records.messages import Call, Propose
 from fednb.records.outputs import Place
-from fednb.records.tasks import LogisticPlan, SplitSpec, StatisticsPlan
+from fednb.records.specs import SplitSpec
+from fednb.records.tasks import StatisticsPlan
 from fednb.redteam.world import THREE
 
 if TYPE_CHECKING:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
+from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.messages import Propose, Refusal, Release, State
-from fednb.records.tasks import CoxPlan, LogisticPlan, SplitSpec, StatisticsPlan
+from fednb.records.specs import SplitSpec
+from fednb.records.tasks import StatisticsPlan
 from fednb.redteam import peers
 from fednb.redteam.forgeries import forgeries
 from fednb.redteam.outcome import FEDNB, Attack, Outcome

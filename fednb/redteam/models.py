@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from fednb.privacy.pool import total
-from fednb.records.tasks import LogisticPlan, SplitSpec
+from fednb.records.heads import LogisticPlan
+from fednb.records.specs import SplitSpec
 from fednb.redteam import peers
 from fednb.redteam.coordinator import plain
 from fednb.redteam.outcome import (

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fednb.records.contracts import Contract
-    from fednb.records.tasks import LogisticPlan, StatisticsPlan
+    from fednb.records.heads import LogisticPlan
+    from fednb.records.tasks import StatisticsPlan
     from fednb.redteam.coordinator import HostileCoordinator
 
     Floats = NDArray[np.float64]

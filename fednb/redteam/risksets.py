@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from fednb.records.arrays import pack
-from fednb.records.tasks import CoxPlan, LogisticPlan, SplitSpec
+from fednb.records.heads import CoxPlan, LogisticPlan
+from fednb.records.specs import SplitSpec
 from fednb.redteam import peers
 from fednb.redteam.outcome import FEDNB, Attack, Outcome, beyond, recovered
 from fednb.redteam.people import people

@@ -10,9 +10,10 @@ import numpy as np
 
 from fednb.privacy.pool import total
 from fednb.records.arrays import pack, unpack
+from fednb.records.heads import LogisticPlan
 from fednb.records.messages import Call, Release
 from fednb.records.outputs import Place
-from fednb.records.tasks import LogisticPlan, SplitSpec
+from fednb.records.specs import SplitSpec
 from fednb.redteam import peers
 from fednb.redteam.outcome import FEDNB, Attack, Outcome, recovered
 from fednb.redteam.people import people

@@ -15,9 +15,10 @@ from fednb.privacy.fixed_point import totals
 from fednb.privacy.pool import total
 from fednb.privacy.secure_sum import MaskContext, mask
 from fednb.records.arrays import pack
+from fednb.records.heads import LogisticPlan
 from fednb.records.messages import Call, Release
 from fednb.records.outputs import Output, Place
-from fednb.records.tasks import LogisticPlan, SplitSpec
+from fednb.records.specs import SplitSpec
 from fednb.redteam.outcome import FEDNB, Attack, Outcome
 from fednb.redteam.people import people
 from fednb.redteam.sums import rows_between

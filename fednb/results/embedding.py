@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fednb.display.html import Html
     from fednb.records.service import ReleaseLine
-    from fednb.records.tasks import EmbeddingRef
+    from fednb.records.specs import EmbeddingRef
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)

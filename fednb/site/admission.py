@@ -9,12 +9,12 @@ import msgspec
 from fednb.errors import FednbError
 from fednb.records.arrays import Array
 from fednb.records.base import Record, canonical, sha256_hex
+from fednb.records.heads import HeadPlan
+from fednb.records.specs import SummedPlan
 from fednb.records.tasks import (
     AnyPlan,
-    CoxPlan,
     EmbeddingPlan,
     EvaluationPlan,
-    LogisticPlan,
     StatisticsPlan,
     TrainingPlan,
 )
@@ -231,8 +231,8 @@ def rounds_of(plan: AnyPlan) -> int:
     """Return how many rounds a step has at most."""
     if isinstance(plan, TrainingPlan):
         return plan.rounds
-    if isinstance(plan, CoxPlan | LogisticPlan):
-        return plan.max_evaluations + 2
+    if isinstance(plan, SummedPlan):
+        return plan.most_rounds()
     return 1
 
 
@@ -245,7 +245,7 @@ def _inputs(
     weights = call.arrays.get("weights")
     if isinstance(plan, TrainingPlan) and place.round == 0 and weights is not None:
         yield _same_hash(weights, contract.initial.get(str(place.step), ""))
-    if isinstance(plan, CoxPlan | LogisticPlan):
+    if isinstance(plan, HeadPlan):
         yield _embedding(plan, contract, approvals)
     wanted = artefact_of(plan)
     if wanted and weights is None:
@@ -265,9 +265,7 @@ def pinned(home: Home, run: str) -> dict[str, str]:
     return found
 
 
-def _embedding(
-    plan: CoxPlan | LogisticPlan, contract: Contract, approvals: Approvals
-) -> Decision:
+def _embedding(plan: HeadPlan, contract: Contract, approvals: Approvals) -> Decision:
     """Check that embeddings belong to the requester whose contract made them."""
     if plan.embedding is None or plan.embedding.contract == "study":
         return ALLOWED

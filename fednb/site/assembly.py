@@ -17,20 +17,14 @@ from fednb.privacy.profiles import PROFILES
 from fednb.privacy.sealing import open_sealed, relay_context
 from fednb.privacy.tables import StatisticsLayout
 from fednb.records.arrays import pack, unpack
-from fednb.records.tasks import (
-    AnyPlan,
-    CoxPlan,
-    EmbeddingPlan,
-    LogisticPlan,
-    SplitSpec,
-    StatisticsPlan,
-    TrainingPlan,
-)
+from fednb.records.heads import HeadPlan
+from fednb.records.specs import SplitSpec, SummedPlan
+from fednb.records.tasks import AnyPlan, EmbeddingPlan, StatisticsPlan, TrainingPlan
 from fednb.site.admission import rounds_of, route, run_state
 from fednb.site.keys import signature_holds
 from fednb.site.work import Work
 from fednb.strategies.registry import resolve
-from fednb.survival.protocol import design_of, replay
+from fednb.survival.registry import analysis_of
 
 if TYPE_CHECKING:
     from fednb.records.contracts import Contract
@@ -113,16 +107,16 @@ class Assembly:
             )
         if isinstance(plan, EmbeddingPlan):
             return replace(work, embedding=f"{call.place.contract}-{call.place.step}")
-        if isinstance(plan, CoxPlan | LogisticPlan):
-            return self._head(work, call, contract, plan)
+        if isinstance(plan, SummedPlan):
+            return self._summed(work, call, contract, plan)
         if isinstance(plan, TrainingPlan) and resolve(plan.strategy).relay:
             return self._visit(work, call, contract, plan)
         return work
 
-    def _head(
-        self, work: Work, call: Call, contract: Contract, plan: CoxPlan | LogisticPlan
+    def _summed(
+        self, work: Work, call: Call, contract: Contract, plan: SummedPlan
     ) -> Work:
-        """Replay the head from what all participants signed (disclosure rule 19)."""
+        """Replay the step from what all participants signed (disclosure rule 19)."""
         place = call.place
         known = run_state(self._home, place.run, place.step)
         history = list(known.history if known else ())[: max(place.round - 1, 0)]
@@ -133,22 +127,17 @@ class Assembly:
                 message = "The relayed totals differ from those of an earlier attempt."
                 raise IntegrityError(message)
             history.append(pack(found))
-        design = design_of(
-            plan,
-            contract.columns,
-            privacy=contract.privacy,
-            parts=len(contract.participants),
-        )
+        analysis = analysis_of(plan, contract)
         totals = [np.asarray(unpack(a), dtype=np.float64) for a in history]
         embedding = ""
-        if plan.embedding is not None:
+        if isinstance(plan, HeadPlan) and plan.embedding is not None:
             made = plan.embedding.contract
             made = place.contract if made == "study" else made
             embedding = f"{made}-{plan.embedding.step}"
         return replace(
             work,
-            design=design,
-            head=replay(design, totals),
+            analysis=analysis,
+            stage=analysis.replay(totals),
             history=tuple(history),
             embedding=embedding,
         )
@@ -253,7 +242,7 @@ def _given_split(table: str, column: str) -> dict[str, tuple[int, ...]]:
 
 def split_of(plan: AnyPlan) -> SplitSpec:
     """Return the split that a plan uses; the default where it needs none."""
-    if isinstance(plan, TrainingPlan | CoxPlan | LogisticPlan):
+    if isinstance(plan, TrainingPlan | HeadPlan):
         return plan.split
     model = getattr(plan, "model", None)
     return model.training.split if model is not None else SplitSpec()

@@ -14,19 +14,17 @@ from fednb.privacy.disclosure import round_count
 from fednb.privacy.metrics import safe_evaluation_metrics, safe_training_metrics
 from fednb.records.arrays import unpack_all
 from fednb.records.outputs import Decision
+from fednb.records.specs import ModelSpec, SummedPlan
 from fednb.records.tasks import (
-    CoxPlan,
     DescribePlan,
     EmbeddingPlan,
-    LogisticPlan,
-    ModelSpec,
     StatisticsPlan,
     TrainingPlan,
 )
 from fednb.site.tasks.describe import describe
-from fednb.site.tasks.heads import Head
 from fednb.site.tasks.job import InitialiseJob, Job, JobResult, Progress
 from fednb.site.tasks.statistics import statistics
+from fednb.site.tasks.summed import SiteHalf, site_half
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
     from fednb.site.work import Work
     from fednb.site.worker_process import WorkerProcess
 
-_KEPT_HEADS = 4
+_KEPT_HALVES = 4
 INITIALISE_SECONDS = 120.0
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Progress | JobResult)
@@ -81,7 +79,7 @@ class Executor:
 
     worker: WorkerProcess
     _stopped: set[str] = field(default_factory=set)
-    _heads: dict[tuple[str, int], Head] = field(default_factory=dict)
+    _halves: dict[tuple[str, int], SiteHalf] = field(default_factory=dict)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def stop(self, run: str) -> None:
@@ -94,7 +92,7 @@ class Executor:
 
     def is_light(self, work: Work) -> bool:
         """Whether the work runs in this process, within the call."""
-        kinds = DescribePlan | StatisticsPlan | CoxPlan | LogisticPlan
+        kinds = DescribePlan | StatisticsPlan | SummedPlan
         return isinstance(work.plan, kinds)
 
     def execute(
@@ -154,8 +152,8 @@ class Executor:
 
     def forget(self, run: str) -> None:
         """Drop what is kept in memory for a run."""
-        for key in [k for k in self._heads if k[0] == run]:
-            del self._heads[key]
+        for key in [k for k in self._halves if k[0] == run]:
+            del self._halves[key]
 
     def _light(self, work: Work) -> Product:
         plan = work.plan
@@ -166,17 +164,19 @@ class Executor:
         if isinstance(plan, StatisticsPlan) and work.layout is not None:
             vector, decisions = statistics(_job(work), work.profile, work.layout, book)
             return Product({"table": vector}, decisions, by_cell=True)
-        if work.design is None or work.head is None:
-            message = f"{type(plan).__name__} lacks its design."
+        if work.analysis is None or work.stage is None:
+            message = f"{type(plan).__name__} lacks its analysis."
             raise FednbError(message)
         key = (work.place.run, work.place.step)
-        head = self._heads.get(key)
-        if head is None:
-            while len(self._heads) >= _KEPT_HEADS:
-                del self._heads[next(iter(self._heads))]
-            head = self._heads[key] = Head(_job(work), work.design, work.columns)
-        vector, decisions = head.vector(work.head, work.profile)
-        return Product({work.head.phase: vector}, decisions)
+        half = self._halves.get(key)
+        if half is None:
+            while len(self._halves) >= _KEPT_HALVES:
+                del self._halves[next(iter(self._halves))]
+            half = self._halves[key] = site_half(
+                _job(work), work.analysis, work.columns
+            )
+        vector, decisions = half.vector(work.stage, work.profile)
+        return Product({work.stage.phase: vector}, decisions)
 
 
 def run_job(

@@ -13,7 +13,6 @@ from fednb.records.tasks import (
     AnyPlan,
     DescribePlan,
     StatisticsPlan,
-    StrategySpec,
     TrainingPlan,
     columns_of,
 )
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from fednb.records.contracts import Contract
     from fednb.records.datasets import Column, Manifest
     from fednb.records.outputs import Decision
+    from fednb.records.specs import StrategySpec
     from fednb.site.catalog import Catalog
     from fednb.site.keys import SiteKeys
     from fednb.site.policy import Policy

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fednb.records.datasets import Column, Manifest
     from fednb.records.outputs import Place
     from fednb.records.tasks import AnyPlan
-    from fednb.survival.protocol import HeadDesign, HeadState
+    from fednb.survival.registry import Analysis, Stage
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class Work:
         Of the contract.
     layout
         Of a statistics table.
-    design, head
-        Of a head: what the contract fixes and where the run stands.
+    analysis, stage
+        Of a summed step: what the contract fixes and where the run stands.
     history
-        Totals of a head's earlier rounds, as this site summed them.
+        Totals of a summed step's earlier rounds, as this site summed them.
     recipient
         Agreement key of a relay's next site; empty: none, or the last visit.
     relay
@@ -104,8 +104,8 @@ class Work:
     arrays: dict[str, Array] = field(default_factory=dict)
     embedding: str = ""
     layout: StatisticsLayout | None = None
-    design: HeadDesign | None = None
-    head: HeadState | None = None
+    analysis: Analysis | None = None
+    stage: Stage | None = None
     history: tuple[Array, ...] = ()
     recipient: str = ""
     relay: bool = False

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from fednb.errors import InputError
-from fednb.records.tasks import StrategySpec
+from fednb.records.specs import StrategySpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

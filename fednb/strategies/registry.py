@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from fednb.errors import InputError, UnknownNameError
-from fednb.records.tasks import StrategySpec
+from fednb.records.specs import StrategySpec
 from fednb.strategies.cyclic import CyclicWeightTransfer
 from fednb.strategies.fedavg import FedAvg
 from fednb.strategies.fednova import FedNova

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from fednb.errors import FitError, InputError, PlanError, UnknownNameError
-from fednb.records.tasks import CoxPlan, LogisticPlan
+from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.survival.coxph import lifelines_penalty
 from fednb.survival.moments import Standardisation, combine
 from fednb.survival.newton import NewtonOptions, NewtonState, start, update
@@ -73,6 +73,10 @@ class HeadDesign:
     parts: int = 1
     evaluates: bool = True
     step: float = 0.0
+
+    def replay(self, history: Sequence[Floats]) -> HeadState:
+        """Return where the head stands after `history`; see `replay`."""
+        return replay(self, history)
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,19 +26,16 @@ from fednb.records.contracts import (
     Resources,
 )
 from fednb.records.datasets import Column
+from fednb.records.heads import CoxPlan, LogisticPlan
+from fednb.records.specs import ModelSpec, StrategySpec, TransformSpec
 from fednb.records.studies import StudyPlan
 from fednb.records.tasks import (
     AnyPlan,
-    CoxPlan,
     DescribePlan,
     EmbeddingPlan,
     EvaluationPlan,
-    LogisticPlan,
-    ModelSpec,
     StatisticsPlan,
-    StrategySpec,
     TrainingPlan,
-    TransformSpec,
 )
 
 if TYPE_CHECKING:

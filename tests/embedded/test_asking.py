@@ -11,7 +11,7 @@ import pytest
 from fednb.embedded.federation import Federation
 from fednb.errors import DatasetError, InputError, PlanError, UnknownNameError
 from fednb.owner.site_owner import SiteOwner
-from fednb.records.tasks import CoxPlan
+from fednb.records.heads import CoxPlan
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,9 @@ from clinics import clinic, federate
 
 import fednb
 from fednb.errors import InputError, PlanError
-from fednb.records.tasks import CoxPlan, EmbeddingRef, SplitSpec, StatisticsPlan
+from fednb.records.heads import CoxPlan
+from fednb.records.specs import EmbeddingRef, SplitSpec
+from fednb.records.tasks import StatisticsPlan
 
 COX = CoxPlan(
     covariates=("age",),

@@ -18,14 +18,9 @@ from fednb.errors import (
     UnknownNameError,
 )
 from fednb.phantom.demo import DATASET
-from fednb.records.tasks import (
-    CoxPlan,
-    LogisticPlan,
-    ModelSpec,
-    SplitSpec,
-    TrainingPlan,
-    TransformSpec,
-)
+from fednb.records.heads import CoxPlan, LogisticPlan
+from fednb.records.specs import ModelSpec, SplitSpec, TransformSpec
+from fednb.records.tasks import TrainingPlan
 
 WHOLE = SplitSpec(1.0, 0.0, 0.0)
 

@@ -23,8 +23,10 @@ from fednb.coordinator.contracting import Scientist
 from fednb.errors import CAUSE_TEXT, RefusedError, RunError
 from fednb.records.base import canonical
 from fednb.records.contracts import Privacy, Resources
+from fednb.records.heads import CoxPlan
 from fednb.records.messages import AskStatus, Call, Propose, State
-from fednb.records.tasks import CoxPlan, SplitSpec, StatisticsPlan
+from fednb.records.specs import SplitSpec
+from fednb.records.tasks import StatisticsPlan
 
 COX = CoxPlan(
     covariates=("age",),

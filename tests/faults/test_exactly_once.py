@@ -7,8 +7,9 @@ from clinics import federate
 from counterparty import ledger, releases
 
 from fednb.errors import SiteDownError
+from fednb.records.heads import CoxPlan
 from fednb.records.messages import Call, Release
-from fednb.records.tasks import CoxPlan, SplitSpec
+from fednb.records.specs import SplitSpec
 from fednb.wire.codec import decode_ask, decode_reply
 
 COX = CoxPlan(

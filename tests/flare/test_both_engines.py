@@ -13,7 +13,8 @@ from small_studies import SITES, after_round, seconds_until_gone, small
 from fednb.errors import RefusedError, RunError, RunStoppedError
 from fednb.phantom.demo import DATASET, place_of
 from fednb.phantom.study import read_study, study_plan
-from fednb.records.tasks import CoxPlan, EmbeddingPlan
+from fednb.records.heads import CoxPlan
+from fednb.records.tasks import EmbeddingPlan
 
 COLUMNS = ["age", "os_months", "idh"]
 ENDLESS = small(50, local_epochs=500)

@@ -16,7 +16,7 @@ from fednb.imaging.intensity import (
     z_score_in_mask,
 )
 from fednb.imaging.transforms import ALLOWED, build_fixed, build_random, validate
-from fednb.records.tasks import TransformSpec
+from fednb.records.specs import TransformSpec
 
 # MONAI 1.5 imports with torch's deprecated scripting; nothing of ours does.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")

@@ -11,7 +11,8 @@ from scipy.special import expit
 
 from fednb.embedded.federation import Federation
 from fednb.errors import FitError, PlanError, UnknownNameError
-from fednb.records.tasks import CoxPlan, LogisticPlan, SplitSpec
+from fednb.records.heads import CoxPlan, LogisticPlan
+from fednb.records.specs import SplitSpec
 
 EXACT = {"precision": 1e-13}
 WHOLE = SplitSpec(train=1.0, validation=0.0, test=0.0)

@@ -11,7 +11,8 @@ from lifelines import CoxPHFitter
 from lifelines.utils import concordance_index
 
 from fednb.embedded.federation import Federation
-from fednb.records.tasks import CoxPlan, SplitSpec
+from fednb.records.heads import CoxPlan
+from fednb.records.specs import SplitSpec
 
 pytestmark = pytest.mark.shared
 

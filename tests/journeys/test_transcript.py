@@ -19,15 +19,11 @@ from small_studies import SITES, serve, small
 from fednb.coordinator.handles import Preview
 from fednb.embedded.federation import Federation
 from fednb.phantom.demo import DATASET
+from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.messages import Refusal
+from fednb.records.specs import SplitSpec
 from fednb.records.studies import StudyPlan
-from fednb.records.tasks import (
-    CoxPlan,
-    EmbeddingPlan,
-    EvaluationPlan,
-    LogisticPlan,
-    SplitSpec,
-)
+from fednb.records.tasks import EmbeddingPlan, EvaluationPlan
 
 FRAME = 1024
 COORDINATOR = "transcript"

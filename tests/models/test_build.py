@@ -7,7 +7,7 @@ import torch
 from fednb.errors import InputError, UnknownNameError
 from fednb.models.build import build
 from fednb.models.weights import flatten, state_of
-from fednb.records.tasks import ModelSpec
+from fednb.records.specs import ModelSpec
 
 # MONAI decorates with torch.jit, which newer torch deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")

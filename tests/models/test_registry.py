@@ -7,7 +7,7 @@ import pytest
 
 from fednb.errors import InputError, UnknownNameError
 from fednb.models.registry import MODELS, embedding_width, validate
-from fednb.records.tasks import ModelSpec
+from fednb.records.specs import ModelSpec
 
 
 def test_defaults_are_filled_in():

@@ -16,15 +16,13 @@ from fednb.records.contracts import (
     Resources,
 )
 from fednb.records.datasets import Column
+from fednb.records.heads import CoxPlan, LogisticPlan
+from fednb.records.specs import EmbeddingRef, SplitSpec
 from fednb.records.tasks import (
-    CoxPlan,
     DescribePlan,
     EmbeddingPlan,
-    EmbeddingRef,
     EvaluationPlan,
-    LogisticPlan,
     ModelRef,
-    SplitSpec,
     StatisticsPlan,
     TrainingPlan,
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fednb.errors import InputError
 from fednb.records.base import canonical, sha256_hex
 from fednb.records.datasets import Column, Manifest, VolumeFile
-from fednb.records.tasks import CoxPlan
+from fednb.records.heads import CoxPlan
 
 NUMBERS = st.integers(-(10**30), 10**30) | st.floats(
     allow_nan=False, allow_infinity=False

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fednb.records.service import ReleaseLine
-from fednb.records.tasks import EmbeddingRef, ModelRef, SplitSpec, TrainingPlan
+from fednb.records.specs import EmbeddingRef, SplitSpec
+from fednb.records.tasks import ModelRef, TrainingPlan
 from fednb.results.comparison import ComparisonRow, ComparisonTable
 from fednb.results.embedding import EmbeddingResult
 from fednb.results.evaluation import EvaluationResult, SplitScore

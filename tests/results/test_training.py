@@ -8,8 +8,9 @@ import pytest
 import samples
 
 from fednb.errors import RunError
+from fednb.records.heads import CoxPlan
 from fednb.records.service import RoundLine
-from fednb.records.tasks import CoxPlan, EmbeddingPlan, EvaluationPlan
+from fednb.records.tasks import EmbeddingPlan, EvaluationPlan
 from fednb.results.training import RoundRecord
 
 

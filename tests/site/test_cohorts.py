@@ -13,7 +13,8 @@ from fednb.errors import HomeError
 from fednb.privacy.cells import safe_count
 from fednb.privacy.profiles import OPEN, STANDARD
 from fednb.records.arrays import unpack
-from fednb.records.tasks import CoxPlan, DescribePlan, StatisticsPlan
+from fednb.records.heads import CoxPlan
+from fednb.records.tasks import DescribePlan, StatisticsPlan
 from fednb.site.cohorts import Cohorts, write_page
 from fednb.site.home import Home
 from fednb.site.keys import SiteKeys

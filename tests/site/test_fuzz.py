@@ -15,6 +15,7 @@ from counterparty import approved, drafted, head_call, ledger, propose, query
 from fednb.config import MAX_MESSAGE_BYTES, PROTOCOL_FRAME_BYTES, PROTOCOL_VERSION
 from fednb.errors import WireError
 from fednb.records.base import canonical
+from fednb.records.heads import LogisticPlan
 from fednb.records.messages import (
     AskStatus,
     Browse,
@@ -28,7 +29,7 @@ from fednb.records.messages import (
     State,
     StopRun,
 )
-from fednb.records.tasks import LogisticPlan, SplitSpec
+from fednb.records.specs import SplitSpec
 from fednb.wire.codec import decode_ask, decode_reply, encode
 
 HEADER = struct.Struct("<3sBQ")

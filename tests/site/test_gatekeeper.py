@@ -24,8 +24,10 @@ from fednb.config import PROTOCOL_FRAME_BYTES
 from fednb.coordinator.contracting import Scientist
 from fednb.records.arrays import pack
 from fednb.records.contracts import Resources
+from fednb.records.heads import CoxPlan
 from fednb.records.messages import Call, Collect, FetchMock, Ping, Refusal, StopRun
-from fednb.records.tasks import CoxPlan, DescribePlan, EmbeddingRef, SplitSpec
+from fednb.records.specs import EmbeddingRef, SplitSpec
+from fednb.records.tasks import DescribePlan
 from fednb.wire.codec import decode_reply, encode
 
 COX = CoxPlan(

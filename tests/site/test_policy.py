@@ -7,13 +7,9 @@ import pytest
 
 from fednb.errors import HomeError, InputError
 from fednb.records.contracts import Contract, Privacy, Resources
+from fednb.records.heads import CoxPlan
 from fednb.records.studies import StudyPlan
-from fednb.records.tasks import (
-    CoxPlan,
-    DescribePlan,
-    StatisticsPlan,
-    TrainingPlan,
-)
+from fednb.records.tasks import DescribePlan, StatisticsPlan, TrainingPlan
 from fednb.site.home import Home
 from fednb.site.policy import (
     Policy,

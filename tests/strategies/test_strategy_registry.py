@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from fednb.errors import InputError, UnknownNameError
-from fednb.records.tasks import StrategySpec, TrainingPlan
+from fednb.records.specs import StrategySpec
+from fednb.records.tasks import TrainingPlan
 from fednb.strategies import (
     STRATEGIES,
     CyclicWeightTransfer,

@@ -9,9 +9,10 @@ import pytest
 from clinics import federate
 
 from fednb.errors import RunError, SiteDownError
+from fednb.records.heads import CoxPlan
 from fednb.records.messages import Call
 from fednb.records.service import Event, Fault, RunLine, SiteLine
-from fednb.records.tasks import CoxPlan, SplitSpec
+from fednb.records.specs import SplitSpec
 from fednb.widgets import progress
 from fednb.widgets.progress import RunMonitor
 from fednb.wire.codec import decode_ask

@@ -15,7 +15,8 @@ from fednb.models.build import build
 from fednb.models.weights import load_flat
 from fednb.records.arrays import pack, unpack
 from fednb.records.base import canonical
-from fednb.records.tasks import EvaluationPlan, ModelSpec
+from fednb.records.specs import ModelSpec
+from fednb.records.tasks import EvaluationPlan
 from fednb.site.tasks.job import JobResult
 from fednb.site.tasks.patients import patients_of
 from fednb.site.tasks.runtime import prepare

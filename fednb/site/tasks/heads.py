@@ -13,8 +13,8 @@ from fednb.errors import DatasetError
 from fednb.privacy.disclosure import round_count
 from fednb.privacy.profiles import MAX_PARAMETER_SHARE
 from fednb.privacy.rules import PARAMETERS
+from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.outputs import Decision
-from fednb.records.tasks import CoxPlan, LogisticPlan
 from fednb.site.tasks.table import table_of
 from fednb.survival.concordance import auc_counts, concordance_counts
 from fednb.survival.logistic import logistic_sums
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from fednb.privacy.profiles import Profile
     from fednb.records.datasets import Column
+    from fednb.records.heads import HeadPlan
     from fednb.site.tasks.job import Job
     from fednb.survival.protocol import HeadDesign, HeadState
 
@@ -193,7 +194,7 @@ class Head:
         return np.asarray([round_count(c, profile) for c in counts], dtype=np.float64)
 
 
-def _load_embedding(job: Job, plan: CoxPlan | LogisticPlan) -> Floats | None:
+def _load_embedding(job: Job, plan: HeadPlan) -> Floats | None:
     """Return a head's features from stored embeddings, shape (n, width)."""
     if plan.features == "none" or not job.embedding:
         return None

@@ -10,7 +10,8 @@ from fednb.errors import Cause
 from fednb.records.arrays import Array
 from fednb.records.base import Record
 from fednb.records.datasets import Column, Manifest
-from fednb.records.tasks import AnyPlan, ModelSpec
+from fednb.records.specs import ModelSpec
+from fednb.records.tasks import AnyPlan
 
 
 class Job(Record, frozen=True):

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fednb.records.datasets import Column, Manifest, VolumeFile
-    from fednb.records.tasks import TrainingPlan, TransformSpec
+    from fednb.records.specs import TransformSpec
+    from fednb.records.tasks import TrainingPlan
     from fednb.site.tasks.job import Job
 
     Floats = NDArray[np.float32]

@@ -16,7 +16,7 @@ from fednb.errors import HomeError, RunError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fednb.records.tasks import Device
+    from fednb.records.specs import Device
 
 GIB = 2**30
 

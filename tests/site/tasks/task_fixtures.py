@@ -15,7 +15,8 @@ from fednb.models.build import build
 from fednb.models.weights import flatten, state_of
 from fednb.records.arrays import pack
 from fednb.records.datasets import Column, Manifest, VolumeFile
-from fednb.records.tasks import ModelSpec, SplitSpec, TrainingPlan
+from fednb.records.specs import ModelSpec, SplitSpec
+from fednb.records.tasks import TrainingPlan
 from fednb.site.tasks.job import Job, JobResult, Progress
 from fednb.wire.frames import read_frame, write_frame
 

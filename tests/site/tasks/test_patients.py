@@ -12,7 +12,7 @@ import torch
 
 from fednb.errors import DatasetError, UnknownNameError
 from fednb.records.datasets import Column
-from fednb.records.tasks import TransformSpec
+from fednb.records.specs import TransformSpec
 from fednb.site.tasks.patients import Patients, patients_of
 
 if TYPE_CHECKING:

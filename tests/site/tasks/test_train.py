@@ -16,7 +16,8 @@ from fednb.errors import DatasetError, InputError, RunError, UnknownNameError
 from fednb.models.build import build
 from fednb.models.weights import flatten, state_of
 from fednb.records.arrays import pack, unpack, unpack_all
-from fednb.records.tasks import EvaluationPlan, ModelRef, StrategySpec, TrainingPlan
+from fednb.records.specs import StrategySpec
+from fednb.records.tasks import EvaluationPlan, ModelRef, TrainingPlan
 from fednb.site.tasks.evaluate import evaluate
 from fednb.site.tasks.job import InitialiseJob
 from fednb.site.tasks.train import initialise, learning_rate, train

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from task_fixtures import Hospital
 
 from fednb.records.arrays import pack, unpack
+from fednb.records.specs import StrategySpec
 from fednb.records.tasks import (
     DescribePlan,
     EmbeddingPlan,
     EvaluationPlan,
     ModelRef,
-    StrategySpec,
     TrainingPlan,
 )
 from fednb.site.tasks.job import InitialiseJob, JobResult

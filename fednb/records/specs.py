@@ -1,0 +1,153 @@
+"""What plans are made of: specs by name, splits, and the bases of all plans."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from fednb.errors import PlanError
+from fednb.records.base import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Scalar = bool | int | float | str
+Parameter = Scalar | list[Scalar] | None
+Split = Literal["train", "validation", "test", "all"]
+Device = Literal["auto", "cpu", "cuda"]
+Needs = dict[str, tuple[Literal["number", "binary", "category"], ...]]
+"""Column names, each with the kinds of column that a plan can use there."""
+
+
+class TransformSpec(Record, frozen=True):
+    """A transform of the allow-list in `fednb.imaging.transforms`, by name."""
+
+    name: str
+    params: dict[str, Parameter] = {}
+
+
+class ModelSpec(Record, frozen=True):
+    """A network of the registry in `fednb.models`, by name and arguments."""
+
+    name: str
+    params: dict[str, Parameter] = {}
+
+
+class StrategySpec(Record, frozen=True):
+    """A strategy of `fednb.strategies`, by name and parameters."""
+
+    name: str
+    params: dict[str, Parameter] = {}
+
+
+class SplitSpec(Record, frozen=True):
+    """How a site splits its patients; the order comes from the site's secret salt.
+
+    Attributes
+    ----------
+    train, validation, test
+        Fractions; they sum to 1. Patients in `validation` are never trained on: live
+        curves and survival heads use them.
+    key
+        Plans with the same key split the same way.
+    column
+        A category column that names each patient's part, for a split that is given;
+        the fractions then do not count. Empty: the site draws.
+    """
+
+    train: float = 0.6
+    validation: float = 0.2
+    test: float = 0.2
+    key: str = "default"
+    column: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse fractions that are negative or do not sum to 1."""
+        parts = (self.train, self.validation, self.test)
+        if min(parts) < 0 or abs(sum(parts) - 1) > 1e-9:
+            message = f"Fractions of a split must sum to 1 and be >= 0; got {parts}."
+            raise PlanError(message)
+
+
+class EmbeddingRef(Record, frozen=True):
+    """Embeddings that stay at the sites, named by the contract step that made them."""
+
+    contract: str
+    step: int
+    width: int
+    split: SplitSpec
+
+
+class Plan(Record, frozen=True):
+    """Base of all plans."""
+
+    def dry_run(self, mock: Any) -> Any:  # noqa: ANN401
+        """Run this plan on mock data, before anybody is asked.
+
+        Parameters
+        ----------
+        mock
+            ``site.datasets["..."].mock``.
+
+        Returns
+        -------
+        result
+            The same kind of result as a real run, marked as a dry run.
+        """
+        run: Callable[[Plan], object] | None = getattr(mock, "dry_run", None)
+        if run is None:
+            message = f"dry_run needs mock data, ds.mock; got {type(mock).__name__}."
+            raise PlanError(message)
+        return run(self)
+
+
+class Phase(Record, frozen=True):
+    """One kind of vector that a summed step asks its sites for.
+
+    Attributes
+    ----------
+    name
+        Names the output.
+    elements
+        Upper bound on the vector's length.
+    times
+        How often it may leave.
+    """
+
+    name: str
+    elements: int
+    times: int = 1
+
+
+class SummedPlan(Plan, frozen=True):
+    """Base of plans whose rounds bring totals, from which the next round follows.
+
+    What comes next is a pure function of the totals so far; coordinator and sites
+    replay it (disclosure rule 19). Its public half is in `fednb.survival.registry`,
+    its site half in `fednb.site.tasks.summed`.
+    """
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return every vector that may leave a site, in order."""
+        raise NotImplementedError
+
+    def needs(self) -> Needs:
+        """Return the columns that the plan uses, with the kinds that it can use."""
+        raise NotImplementedError
+
+    def columns_used(self) -> tuple[str, ...]:
+        """Return the columns that the plan uses, each once."""
+        return tuple(self.needs())
+
+    def most_rounds(self) -> int:
+        """Return how many rounds the step has at most."""
+        return sum(phase.times for phase in self.phases())
+
+
+def deref(plan: Plan, field: str) -> None:
+    """Replace a result in `field` by the reference that it carries."""
+    value = getattr(plan, field)
+    reference = getattr(value, "ref", None)
+    if reference is not None:
+        msgspec.structs.force_setattr(plan, field, reference)
