@@ -1,8 +1,8 @@
 """Routes of a Jupyter Server under ``fednb/``, for the panel of a site owner.
 
-Verbs only: list homes and requests, show one, approve, deny. A Jupyter token proves a
-user of this server and nothing more: a decision is made by `SiteOwner`, which signs it
-with the site's own key, and is enforced by the site's gatekeeper.
+Verbs only: list homes and requests, show one, approve, deny, revoke. A Jupyter token
+proves a user of this server and nothing more: a decision is made by `SiteOwner`, which
+signs it with the site's own key, and is enforced by the site's gatekeeper.
 """
 
 from __future__ import annotations

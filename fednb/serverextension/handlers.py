@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from fednb.errors import FednbError, InputError
 from fednb.serverextension.failures import Failure, failure_of, refusal, unexpected
-from fednb.serverextension.records import MAX_WORDS, Approval, Denial
+from fednb.serverextension.records import MAX_WORDS, Approval, Refused
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -174,9 +174,22 @@ class DenyHandler(FednbHandler):
     @authorized
     async def post(self, home: str, contract: str) -> None:
         """Have the owner deny."""
-        reason = self.sent(Denial).reason
+        reason = self.sent(Refused).reason
         manager = self.manager
         self.reply(await manager.ask(manager.deny, home, contract, reason))
+
+
+class RevokeHandler(FednbHandler):
+    """``POST fednb/homes/HOME/requests/HASH/revoke`` with ``{"reason": ...}``."""
+
+    @override
+    @web.authenticated
+    @authorized
+    async def post(self, home: str, contract: str) -> None:
+        """Have the owner take an approval back."""
+        reason = self.sent(Refused).reason
+        manager = self.manager
+        self.reply(await manager.ask(manager.revoke, home, contract, reason))
 
 
 ROUTES: Final[tuple[tuple[str, type[FednbHandler]], ...]] = (
@@ -187,5 +200,6 @@ ROUTES: Final[tuple[tuple[str, type[FednbHandler]], ...]] = (
     (_REQUEST, RequestHandler),
     (_REQUEST + r"/approve", ApproveHandler),
     (_REQUEST + r"/deny", DenyHandler),
+    (_REQUEST + r"/revoke", RevokeHandler),
 )
 """Addresses below the server's base URL, and what answers there."""

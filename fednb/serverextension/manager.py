@@ -117,6 +117,11 @@ class HomesManager:
         with self._reading(home) as served:
             return _card(served, served.owner().requests[contract].deny(reason))
 
+    def revoke(self, home: str, contract: str, reason: str) -> Row:
+        """Let the owner take an approval back, and return the request as it is then."""
+        with self._reading(home) as served:
+            return _card(served, served.owner().requests[contract].revoke(reason))
+
     @contextmanager
     def _reading(self, home: str) -> Iterator[ServedHome]:
         if home not in self._homes:

@@ -27,8 +27,8 @@ class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: Words = ""
 
 
-class Denial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is sent to deny: the reason, which stays at the site."""
+class Refused(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is sent to deny or to revoke: the reason, which stays at the site."""
 
     reason: Words
 

@@ -63,7 +63,7 @@ def test_without_homes_the_answer_says_how_to_get_one():
     assert HomesManager(("", " ")).homes() == {"homes": [], "advice": NO_HOME}
 
 
-@pytest.mark.parametrize("verb", ["", "approve", "deny"])
+@pytest.mark.parametrize("verb", ["", "approve", "deny", "revoke"])
 def test_without_a_token_nothing_is_answered(server, sites, asked, verb):
     body = {"note": "mine"} if verb else None
     answer = stranger(server).ask(path_of(sites, asked, verb=verb), body)
@@ -130,6 +130,23 @@ def test_denying_needs_a_reason_and_happens_once(server, sites, asked):
         f"Contract {asked.hash[:12]} is denied; it cannot be approved."
     )
     assert asked.status["b"] == "denied"
+
+
+def test_an_approval_is_taken_back_with_a_reason(server, sites, asked):
+    revoke = path_of(sites, asked, verb="revoke")
+    early = server.ask(revoke, {"reason": "too soon"})
+    assert (early.status, early.body["error"]["code"]) == (400, "input")
+    server.ask(path_of(sites, asked, verb="approve"), {"note": ""})
+    for body in ({"reason": " "}, {}, {"note": "x"}):
+        assert server.ask(revoke, body).status == 400
+    assert asked.status["a"] == "approved"
+    answer = server.ask(revoke, {"reason": "a patient withdrew"})
+    assert (answer.status, answer.body["status"]) == (200, "revoked")
+    assert answer.body["note"] == "a patient withdrew"
+    assert asked.status["a"] == "revoked"
+    owner = sites.owner("a")
+    assert owner.ledger.entries[-1].reason == "a patient withdrew"
+    owner.ledger.verify()
 
 
 def test_what_is_not_there_is_said_in_the_same_shape(server, sites, asked):

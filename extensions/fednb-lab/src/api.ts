@@ -47,6 +47,10 @@ export class Api {
     return this.ask<ICard>(`${address(key)}/deny`, { reason });
   }
 
+  revoke(key: RequestKey, reason: string): Promise<ICard> {
+    return this.ask<ICard>(`${address(key)}/revoke`, { reason });
+  }
+
   private async ask<T>(path: string, body?: object): Promise<T> {
     const url = URLExt.join(this.settings.baseUrl, 'fednb', path);
     const init = body ? { method: 'POST', body: JSON.stringify(body) } : {};

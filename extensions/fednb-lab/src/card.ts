@@ -51,6 +51,10 @@ export class RequestCard extends Widget {
     return this.decide(this.model.deny(this.key, reason));
   }
 
+  revoke(reason: string): Promise<void> {
+    return this.decide(this.model.revoke(this.key, reason));
+  }
+
   protected override onActivateRequest(_: Message): void {
     this.node.focus();
   }
@@ -97,12 +101,7 @@ export class RequestCard extends Widget {
     this.node.dataset['status'] = card.status;
     this.body.replaceChildren(heading(card), page(card));
     const foot =
-      card.status === 'pending'
-        ? decisionForm(card, {
-            approve: note => this.approve(note),
-            deny: reason => this.deny(reason)
-          })
-        : decisionMade(card);
+      card.status === 'pending' ? decisionForm(card, this) : decisionMade(card, this);
     this.foot.replaceChildren(foot);
   }
 

@@ -8,12 +8,14 @@ import { RequestCard } from './card';
 import { fednbIcon } from './icons';
 import type { RequestsModel } from './model';
 import type { RequestsPanel } from './panel';
+import type { Status } from './types';
 
 export const CommandIDs = {
   open: 'fednb:open-panel',
   refresh: 'fednb:refresh',
   approve: 'fednb:approve-selected',
-  deny: 'fednb:deny-selected'
+  deny: 'fednb:deny-selected',
+  revoke: 'fednb:revoke-selected'
 } as const;
 
 /** Add the commands. Deciding is possible only on the request that is on the page. */
@@ -23,9 +25,9 @@ export function addCommands(
   panel: RequestsPanel
 ): void {
   const { commands, shell } = app;
-  const shown = (): RequestCard | null => {
+  const shown = (status: Status): RequestCard | null => {
     const current = shell.currentWidget;
-    return current instanceof RequestCard && current.status === 'pending' ? current : null;
+    return current instanceof RequestCard && current.status === status ? current : null;
   };
   commands.addCommand(CommandIDs.open, {
     label: args => (args['isLauncher'] ? 'Requests' : 'Open the Panel of Requests'),
@@ -39,17 +41,23 @@ export function addCommands(
   });
   commands.addCommand(CommandIDs.approve, {
     label: 'Approve the Request Shown…',
-    isEnabled: () => shown() !== null,
-    execute: () => askToApprove(shown())
+    isEnabled: () => shown('pending') !== null,
+    execute: () => askToApprove(shown('pending'))
   });
   commands.addCommand(CommandIDs.deny, {
     label: 'Deny the Request Shown…',
-    isEnabled: () => shown() !== null,
-    execute: () => askToDeny(shown())
+    isEnabled: () => shown('pending') !== null,
+    execute: () => askToRefuse(shown('pending'), 'Deny')
+  });
+  commands.addCommand(CommandIDs.revoke, {
+    label: 'Revoke the Request Shown…',
+    isEnabled: () => shown('approved') !== null,
+    execute: () => askToRefuse(shown('approved'), 'Revoke')
   });
   const restate = (): void => {
     commands.notifyCommandChanged(CommandIDs.approve);
     commands.notifyCommandChanged(CommandIDs.deny);
+    commands.notifyCommandChanged(CommandIDs.revoke);
   };
   model.changed.connect(restate);
 }
@@ -74,17 +82,21 @@ async function askToApprove(card: RequestCard | null): Promise<void> {
   }
 }
 
-async function askToDeny(card: RequestCard | null): Promise<void> {
+async function askToRefuse(
+  card: RequestCard | null,
+  verb: 'Deny' | 'Revoke'
+): Promise<void> {
   if (!card) {
     return;
   }
   const answer = await InputDialog.getText({
-    title: `Deny request ${card.key.hash.slice(0, 12)} to ${card.site}?`,
+    title: `${verb} request ${card.key.hash.slice(0, 12)} to ${card.site}?`,
     label: 'Reason, for your own records (required)',
-    okLabel: 'Deny'
+    okLabel: verb
   });
   if (answer.button.accept) {
-    await told(card.deny(answer.value ?? ''));
+    const reason = answer.value ?? '';
+    await told(verb === 'Deny' ? card.deny(reason) : card.revoke(reason));
   }
 }
 

@@ -71,6 +71,10 @@ export class RequestsModel {
     return this.decided(this.api.deny(key, reason));
   }
 
+  revoke(key: RequestKey, reason: string): Promise<ICard> {
+    return this.decided(this.api.revoke(key, reason));
+  }
+
   select(key: RequestKey): void {
     this.selected = key;
     this._changed.emit();

@@ -8,6 +8,9 @@ import type { IRequest, RequestKey } from './types';
 /** Milliseconds; the status bar goes on telling. */
 const SHOWN = 10_000;
 
+/** Where a page keeps what it told, so that reloading it does not tell again. */
+const TOLD = 'fednb:told';
+
 /** Tell about requests that arrive while the page is open, and about those that wait. */
 export function notifyArrivals(
   model: RequestsModel,
@@ -15,7 +18,10 @@ export function notifyArrivals(
   openPanel: () => void
 ): void {
   const told = new Map<string, IRequest[]>();
-  model.arrived.connect((_, fresh) => {
+  model.arrived.connect((_, arrived) => {
+    const before = recall();
+    const fresh = arrived.filter(request => !before.has(nameOf(request)));
+    keep(model.requests.requests.filter(r => r.status === 'pending').map(nameOf));
     const [first] = fresh;
     if (!first) {
       return;
@@ -37,6 +43,27 @@ export function notifyArrivals(
       }
     }
   });
+}
+
+function nameOf({ home, hash }: RequestKey): string {
+  return `${home}/${hash}`;
+}
+
+function recall(): Set<string> {
+  try {
+    const kept: unknown = JSON.parse(window.sessionStorage.getItem(TOLD) ?? '[]');
+    return new Set(Array.isArray(kept) ? kept.filter(name => typeof name === 'string') : []);
+  } catch {
+    return new Set();
+  }
+}
+
+function keep(names: string[]): void {
+  try {
+    window.sessionStorage.setItem(TOLD, JSON.stringify(names));
+  } catch {
+    // a browser that keeps nothing is told again
+  }
 }
 
 function waitsUnread(model: RequestsModel, request: IRequest): boolean {
