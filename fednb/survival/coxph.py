@@ -50,7 +50,7 @@ class CoxEstimate:
     log_likelihood
         Log partial likelihood at the estimate, without the penalty.
     log_likelihood_penalised
-        The same minus half of lambda b^2 (what lifelines reports).
+        The same minus the penalties (what lifelines reports).
     log_likelihood_null
         Log partial likelihood at 0.
     n, events
@@ -129,7 +129,7 @@ class CoxEstimate:
 
 
 def lifelines_penalty(penalizer: float, n: int) -> float:
-    """Ridge that equals lifelines' penalizer with ``l1_ratio=0``.
+    """Ridge that equals lifelines' penalizer with ``l1_ratio=0``; l1 scales alike.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def estimate(
     return CoxEstimate(
         names=tuple(names),
         coefficients=beta,
-        covariance=covariance(sums, options),
+        covariance=covariance(sums, options, beta),
         center=np.zeros(beta.size),
         log_likelihood=sums.log_likelihood,
         log_likelihood_penalised=penalised_log_likelihood(beta, sums, options),

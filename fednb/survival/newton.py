@@ -6,7 +6,7 @@ depends gives the same bits on every machine, so that a site can re-derive each 
 the coordinator announces and refuse any other (disclosure rule 19).
 
 b <- b + (I + lambda)^-1 (U - lambda b), halved while the penalised log-likelihood
-falls.
+falls; with an l1 penalty the step is that of `fednb.survival.lasso`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from fednb.errors import FitError, InputError
 from fednb.survival.cholesky import dot, factorise
+from fednb.survival.lasso import proximal_step
 from fednb.survival.newton_options import NewtonOptions
 from fednb.survival.refusals import label, rank_message, separation_message
 from fednb.survival.separation import lost_columns, share_left
@@ -166,7 +167,9 @@ def maximise(
     return state
 
 
-def covariance(sums: LikelihoodSums, options: NewtonOptions) -> Floats:
+def covariance(
+    sums: LikelihoodSums, options: NewtonOptions, beta: Floats | None = None
+) -> Floats:
     """Covariance of the estimate, (I + lambda)^-1.
 
     Parameters
@@ -175,22 +178,33 @@ def covariance(sums: LikelihoodSums, options: NewtonOptions) -> Floats:
         At the estimate.
     options
         Those of the fit.
+    beta
+        The estimate, shape (p,): coefficients that an l1 penalty holds at 0 have no
+        variance, and the others theirs in a fit without them. None: all vary.
 
     Raises
     ------
     FitError
         If the information matrix is rank-deficient.
     """
-    factor = _factor(sums, options)
-    if factor is None:
-        raise FitError(rank_message(_penalised(sums, options), ()))
-    return factor.inverse()
+    matrix = _penalised(sums, options)
+    free = np.arange(sums.score.size)
+    if beta is not None:
+        free = np.flatnonzero((beta != 0) | (options.shrinkage(beta.size) == 0))
+    found = np.zeros_like(matrix)
+    if free.size:
+        inside = np.ix_(free, free)
+        factor = factorise(matrix[inside], floor=_noise(sums, options))
+        if factor is None:
+            raise FitError(rank_message(matrix, ()))
+        found[inside] = factor.inverse()
+    return found
 
 
 def penalised_log_likelihood(
     beta: Floats, sums: LikelihoodSums, options: NewtonOptions
 ) -> float:
-    """Log-likelihood minus half of lambda b^2.
+    """Log-likelihood minus half of lambda b^2 and minus l1 |b|.
 
     Parameters
     ----------
@@ -202,7 +216,8 @@ def penalised_log_likelihood(
         Those of the fit.
     """
     penalty = options.penalty(beta.size)
-    return sums.log_likelihood - 0.5 * dot(penalty * beta, beta)
+    absolute = dot(options.shrinkage(beta.size), np.abs(beta))
+    return sums.log_likelihood - 0.5 * dot(penalty * beta, beta) - absolute
 
 
 def _check_first(sums: LikelihoodSums) -> None:
@@ -259,8 +274,7 @@ def _advance(
         raise FitError(_separated(state.trial - state.accepted, state, names))
     beta = state.trial
     gradient = sums.score - options.penalty(beta.size) * beta
-    step = factor.solve(gradient)
-    norm = math.sqrt(max(dot(gradient, step), 0.0))
+    step, norm = _full_step(factor, gradient, sums, beta, options)
     share = _share_left(step, state, sums, options)
     if share < 1e-4:
         raise FitError(_separated(step, state, names))
@@ -279,6 +293,24 @@ def _advance(
     if share < 0.1 and following.evaluations >= options.max_evaluations:
         raise FitError(_separated(step, state, names))
     return _check_budget(following, options, names)
+
+
+def _full_step(
+    factor: Factor,
+    gradient: Floats,
+    sums: LikelihoodSums,
+    beta: Floats,
+    options: NewtonOptions,
+) -> tuple[Floats, float]:
+    """Return the next full step and its length in standard errors."""
+    lasso = options.shrinkage(beta.size)
+    if not lasso.any():
+        step = factor.solve(gradient)
+        return step, math.sqrt(max(dot(gradient, step), 0.0))
+    matrix = _penalised(sums, options)
+    step = proximal_step(matrix, gradient, beta, lasso)
+    square = math.fsum((matrix * (step[:, None] * step)).ravel().tolist())
+    return step, math.sqrt(max(square, 0.0))
 
 
 def _share_left(

@@ -33,6 +33,9 @@ class NewtonOptions:
         lost in the rounding.
     parts
         Number of rounded parts in each sum (sites), at least 1.
+    lasso
+        l1 >= 0, whose product with ``|b|`` is taken off the log-likelihood; a tuple
+        gives one a column.
 
     Raises
     ------
@@ -45,11 +48,12 @@ class NewtonOptions:
     max_evaluations: int = 12
     precision: float = 0.0
     parts: int = 1
+    lasso: float | tuple[float, ...] = 0.0
 
     def __post_init__(self) -> None:
-        ridges = np.atleast_1d(np.asarray(self.ridge, dtype=np.float64))
         checks = {
-            "ridge": bool(np.isfinite(ridges).all() and (ridges >= 0).all()),
+            "ridge": _in_range(self.ridge),
+            "lasso": _in_range(self.lasso),
             "tolerance": self.tolerance > 0,
             "max_evaluations": self.max_evaluations >= 2,
             "precision": 0 <= self.precision < math.inf,
@@ -73,8 +77,32 @@ class NewtonOptions:
         InputError
             If ``ridge`` is a tuple of another length.
         """
-        ridge = np.asarray(self.ridge, dtype=np.float64)
-        if ridge.ndim and ridge.shape != (p,):
-            message = f"{ridge.size} ridge penalties were given for {p} columns."
-            raise InputError(message)
-        return np.broadcast_to(ridge, (p,)).copy()
+        return _spread("ridge", self.ridge, p)
+
+    def shrinkage(self, p: int) -> Floats:
+        """l1 of each column, shape (p,).
+
+        Parameters
+        ----------
+        p
+            Number of columns.
+
+        Raises
+        ------
+        InputError
+            If ``lasso`` is a tuple of another length.
+        """
+        return _spread("lasso", self.lasso, p)
+
+
+def _in_range(penalties: float | tuple[float, ...]) -> bool:
+    values = np.atleast_1d(np.asarray(penalties, dtype=np.float64))
+    return bool(np.isfinite(values).all() and (values >= 0).all())
+
+
+def _spread(name: str, penalties: float | tuple[float, ...], p: int) -> Floats:
+    values = np.asarray(penalties, dtype=np.float64)
+    if values.ndim and values.shape != (p,):
+        message = f"{values.size} {name} penalties were given for {p} columns."
+        raise InputError(message)
+    return np.broadcast_to(values, (p,)).copy()

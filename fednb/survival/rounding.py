@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from fednb.survival.sums import Floats, LikelihoodSums
 
 
-def rounding_covariance(sums: LikelihoodSums, options: NewtonOptions) -> Floats:
+def rounding_covariance(
+    sums: LikelihoodSums, options: NewtonOptions, beta: Floats | None = None
+) -> Floats:
     """Covariance that rounding the score adds to the estimate (disclosure rule 20).
 
     Each of ``parts`` scores is off by a uniform error of variance precision^2 / 12, so
@@ -19,7 +21,7 @@ def rounding_covariance(sums: LikelihoodSums, options: NewtonOptions) -> Floats:
 
     Parameters
     ----------
-    sums, options
+    sums, options, beta
         As for `covariance`.
 
     Raises
@@ -27,5 +29,5 @@ def rounding_covariance(sums: LikelihoodSums, options: NewtonOptions) -> Floats:
     FitError
         As for `covariance`.
     """
-    inverse = covariance(sums, options)
+    inverse = covariance(sums, options, beta)
     return (options.parts * options.precision**2 / 12) * (inverse @ inverse)

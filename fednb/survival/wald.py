@@ -53,7 +53,8 @@ def wald_table(
     coefficients
         Shape (p,).
     covariance
-        Shape (p, p), with a positive diagonal.
+        Shape (p, p), with a positive diagonal, but for coefficients of 0 that an l1
+        penalty holds: they may have no variance, and get z = 0 and p = 1.
     level
         Confidence level, between 0 and 1.
 
@@ -81,12 +82,13 @@ def wald_table(
         message = f"The confidence level is {level}; it must be between 0 and 1."
         raise InputError(message)
     diagonal = np.diagonal(variance)
-    if not (diagonal > 0).all():
+    held = (diagonal == 0) & (coef == 0)
+    if not ((diagonal > 0) | held).all():
         message = "A coefficient has no positive variance; refit before testing."
         raise InputError(message)
     error = np.sqrt(diagonal)
     half = NormalDist().inv_cdf(0.5 + level / 2) * error
-    z = coef / error
+    z = np.divide(coef, error, out=np.zeros(p), where=~held)
     chance = np.array([math.erfc(abs(value) / math.sqrt(2)) for value in z])
     # past |z| = 38 the p value underflows to 0; the smallest number bounds its surprise
     surprise = -np.log2(np.maximum(chance, math.ulp(0.0)))
