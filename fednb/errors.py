@@ -11,7 +11,8 @@
     ├── SiteDownError         a site cannot be reached
     ├── RunError              a run failed: names the site and the cause
     │   └── RunStoppedError   somebody stopped the run
-    ├── WireError             bytes that are malformed, too large or of a newer version
+    ├── WireError             bytes that are malformed or too large
+    │   └── VersionError      the other side speaks another version of the protocol
     ├── HomeError             a home folder is locked, full, or of a newer schema
     ├── IntegrityError        a signature, a hash or the ledger's chain does not hold
     ├── FitError              a model cannot be fitted: separated, rank-deficient
@@ -50,6 +51,7 @@ Cause = Literal[
     "stopped",
     "busy",
     "malformed",
+    "version",
     "too-large",
     "unreachable",
     "internal",
@@ -79,6 +81,7 @@ CAUSE_TEXT: dict[str, str] = {
     "stopped": "the task was stopped",
     "busy": "the site is busy with another task",
     "malformed": "the message could not be read",
+    "version": "the two sides run different versions of fednb; update the older",
     "too-large": "the message exceeds the size cap",
     "unreachable": "the site cannot be reached",
     "internal": "the task failed at the site; its owner sees why",
@@ -233,9 +236,15 @@ class RunStoppedError(RunError):
 
 
 class WireError(FednbError):
-    """Bytes that are malformed, too large, or of a newer protocol version."""
+    """Bytes that are malformed, or too large."""
 
     cause: ClassVar[Cause] = "malformed"
+
+
+class VersionError(WireError):
+    """Bytes of another version of the protocol; says which, and of which site."""
+
+    cause: ClassVar[Cause] = "version"
 
 
 class HomeError(FednbError):

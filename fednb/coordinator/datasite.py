@@ -21,6 +21,7 @@ from fednb.errors import (
     IntegrityError,
     RefusedError,
     UnknownNameError,
+    VersionError,
     WireError,
 )
 from fednb.records.datasets import DatasetCard
@@ -189,8 +190,14 @@ class DatasiteProxy(Shown):
             The site cannot be reached.
         WireError
             The answer could not be read, or is another site's.
+        VersionError
+            The site runs another version of fednb.
         """
-        reply = decode_reply(self.send(encode(ask)))
+        try:
+            reply = decode_reply(self.send(encode(ask)))
+        except VersionError as error:
+            message = f"{self.name} runs another version of fednb. {error}"
+            raise VersionError(message) from error
         self.seen = time.time()
         if reply.site != self.name:
             message = f"The answer of {self.name} bears the name {reply.site!r}."

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from fednb.config import MAX_MESSAGE_BYTES, PROTOCOL_FRAME_BYTES, PROTOCOL_VERSION
-from fednb.errors import InputError, WireError
+from fednb.errors import InputError, VersionError, WireError
 from fednb.records.messages import Ask, Call, Release, Reply
 from fednb.records.service import ServiceAsk, ServiceReply
 
@@ -115,7 +115,9 @@ def decode_as(frame: bytes, kind: type[T], *, limit: int = MAX_MESSAGE_BYTES) ->
     Raises
     ------
     WireError
-        The frame is too large, truncated, of another version, or not of `kind`.
+        The frame is too large, truncated, or not of `kind`.
+    VersionError
+        The frame is of another version.
     """
     return _read(msgspec.msgpack.Decoder(kind), frame, limit)
 
@@ -161,7 +163,7 @@ def _body(frame: bytes, limit: int) -> memoryview:
             f"The message has protocol version {version}; this fednb speaks "
             f"{PROTOCOL_VERSION}. Update the older side."
         )
-        raise WireError(message)
+        raise VersionError(message)
     view = memoryview(frame)
     body, padding = view[_HEADER.size :][:length], view[_HEADER.size + length :]
     if len(body) != length or len(padding) > PROTOCOL_FRAME_BYTES or any(padding):
