@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from fednb.errors import InputError
+from fednb.survival.binning import bin_sums, cumulate, gram
 from fednb.survival.rows import check_rows
 from fednb.survival.sums import LikelihoodSums
 
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from fednb.survival.sums import Floats
 
 Ties = Literal["efron", "breslow"]
-
-BLOCK = 16384
-"""Patients a block of the Gram matrices: bounds the memory beside the data."""
 
 SMALLEST = 1e-150
 """Floor of the denominators, relative to the largest hazard: its square is a number."""
@@ -130,7 +128,7 @@ class RiskSets:
         self.deaths = np.diff(np.append(first, time.size))
         group = np.repeat(np.arange(first.size), self.deaths)
         weights = rows.weights[rows.event]
-        self._mean_weight = _bin_sums(group, weights, first.size) / self.deaths
+        self._mean_weight = bin_sums(group, weights, first.size) / self.deaths
         # l = 0 .. d - 1 of each death time, one after the other
         self._draw_group = group
         self._draw_fraction = (np.arange(time.size) - first[group]) / self.deaths[group]
@@ -199,30 +197,21 @@ class RiskSets:
     def _collect(self, values: Floats) -> Floats:
         """Sum over each risk set, shape (J,)."""
         groups = self.death_time.size
-        total = _bin_sums(self._exit_bin, values, groups)
+        total = bin_sums(self._exit_bin, values, groups)
         if self._late.size:
             late = values[self._late]
-            total -= _bin_sums(self._late_bin, late, groups)
-        return self._cumulate(total[::-1], self._reverse_start)[::-1]
+            total -= bin_sums(self._late_bin, late, groups)
+        return cumulate(total[::-1], self._reverse_start)[::-1]
 
     @property
     def _reverse_start(self) -> Ints:
         ends = np.append(self._group_start, self.death_time.size)[1:]
         return (self.death_time.size - ends)[::-1]
 
-    @staticmethod
-    def _cumulate(values: Floats, starts: Ints) -> Floats:
-        """Cumulative sum that starts afresh at each of ``starts``."""
-        out = np.empty_like(values)
-        ends = np.append(starts, values.size)[1:]
-        for start, end in zip(starts, ends, strict=True):
-            np.cumsum(values[start:end], out=out[start:end])
-        return out
-
     def _denominators(self, hazard: Floats, ties: Ties) -> _Denominators:
         """Return sums over the draws of each death time."""
         group, groups = self._draw_group, self.death_time.size
-        d0 = _bin_sums(self._exit_bin[self._dead], hazard[self._dead], groups)
+        d0 = bin_sums(self._exit_bin[self._dead], hazard[self._dead], groups)
         # the deaths are in their risk set: a bound against cancellation
         s0 = np.maximum(self._collect(hazard), d0)
         fraction = self._draw_fraction * (ties == "efron")
@@ -231,7 +220,7 @@ class RiskSets:
         first = self._mean_weight[group] / phi
 
         def total(values: Floats) -> Floats:
-            return _bin_sums(group, values, groups)
+            return bin_sums(group, values, groups)
 
         return _Denominators(
             a=total(first),
@@ -244,7 +233,7 @@ class RiskSets:
 
     def _exposure(self, steps: _Denominators) -> Floats:
         """Cumulative hazard that each row collected while at risk, shape (rows,)."""
-        collected = self._cumulate(steps.a, self._group_start)
+        collected = cumulate(steps.a, self._group_start)
         exposure = collected[self._exit_bin]
         exposure[self._late] -= collected[self._late_bin]
         exposure[self._dead] -= steps.b[self._exit_bin[self._dead]]
@@ -263,15 +252,15 @@ class RiskSets:
             values = hazard * column
             s1[k] = self._collect(values)
             if tied.size:
-                here = _bin_sums(dead, values[self._dead], groups)
+                here = bin_sums(dead, values[self._dead], groups)
                 d1[k] = here[tied]
         cross = (s1[:, tied] * steps.ab[tied]) @ d1.T
         return (
-            _gram(self._columns, hazard * exposure)
-            - _gram(s1, steps.aa)
+            gram(self._columns, hazard * exposure)
+            - gram(s1, steps.aa)
             + cross
             + cross.T
-            - _gram(d1, steps.bb[tied])
+            - gram(d1, steps.bb[tied])
         )
 
     def sums(self, beta: npt.ArrayLike, ties: Ties = "efron") -> LikelihoodSums:
@@ -307,6 +296,52 @@ class RiskSets:
         return LikelihoodSums(
             score, 0.5 * (information + information.T), log_likelihood
         )
+
+    def residuals(self, beta: npt.ArrayLike, ties: Ties = "efron") -> Floats:
+        """Score residuals: what each patient's weight adds to the score.
+
+        Without weights their sum is the score, and the sum of their outer products the
+        middle of the sandwich (Lin and Wei 1989).
+
+        Parameters
+        ----------
+        beta
+            Coefficients, shape (p,), finite.
+        ties
+            ``"efron"`` or ``"breslow"``.
+
+        Returns
+        -------
+        numpy.ndarray
+            Of the patients who see a death, in an order of their own; the others have
+            none. Shape (rows, p).
+
+        Raises
+        ------
+        InputError
+            As for `sums`.
+        """
+        b = self._check_beta(beta, ties)
+        if self.events == 0:
+            return np.zeros((0, self.p))
+        _, hazard, _ = self._hazards(b)
+        steps = self._denominators(hazard, ties)
+        exposure = self._exposure(steps)
+        dead = self._exit_bin[self._dead]
+        found = np.empty((hazard.size, self.p))
+        for k, column in enumerate(self._columns):
+            values = hazard * column
+            s1 = self._collect(values)
+            d1 = bin_sums(dead, values[self._dead], s1.size)
+            passed = cumulate(s1 * steps.aa - d1 * steps.ab, self._group_start)
+            due = passed[self._exit_bin]
+            due[self._late] -= passed[self._late_bin]
+            due[self._dead] -= (s1 * steps.ab - d1 * steps.bb)[dead]
+            found[:, k] = hazard * (due - column * exposure)
+            mean = (s1 * steps.a - d1 * steps.b) / (self._mean_weight * self.deaths)
+            gain = self._weights[self._dead] * (column[self._dead] - mean[dead])
+            found[self._dead, k] += gain
+        return found
 
     def baseline_increments(
         self, beta: npt.ArrayLike, ties: Ties, at: npt.ArrayLike | None = None
@@ -353,18 +388,3 @@ class RiskSets:
             message = f"Unknown ties {ties!r}; use 'efron' or 'breslow'."
             raise InputError(message)
         return b
-
-
-def _bin_sums(bins: Ints, values: Floats, size: int) -> Floats:
-    """Sum ``values`` by bin, shape (size,)."""
-    sums = np.bincount(bins, weights=values, minlength=size)
-    return np.asarray(sums, dtype=np.float64)
-
-
-def _gram(columns: Floats, weights: Floats) -> Floats:
-    """``columns @ diag(weights) @ columns.T`` in blocks, shape (p, p)."""
-    total = np.zeros((columns.shape[0], columns.shape[0]))
-    for start in range(0, columns.shape[1], BLOCK):
-        block = columns[:, start : start + BLOCK]
-        total += (block * weights[start : start + BLOCK]) @ block.T
-    return total
