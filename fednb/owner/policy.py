@@ -29,6 +29,8 @@ _MEANING = {
     "max_message_bytes": "size of a message",
     "max_calls": "calls under one contract",
     "devices": "devices that a contract may name",
+    "max_fits": "distinct fits of one outcome, of all requesters together",
+    "peers": "what happens to contracts with keys of sites that nobody confirmed",
 }
 
 

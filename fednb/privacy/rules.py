@@ -165,7 +165,8 @@ DIFFERENCING: Final = Rule(
     "differencing",
     1,
     "A cohort that differs from an earlier answered one by fewer patients than the "
-    "threshold gets the earlier answer back, for any requester and after restarts.",
+    "threshold gets the earlier answer back, for any requester and after restarts; a "
+    "fit is made on the earlier cohort, or refused.",
     "fednb.privacy.differencing",
 )
 LABELS: Final = Rule(
@@ -210,9 +211,10 @@ WEIGHTS: Final = Rule(
 FITS: Final = Rule(
     19,
     "fits",
-    1,
+    2,
     "Each site sums every site's signed part itself and takes the next step of a fit "
-    "from there; at most 12 evaluations.",
+    "from there; at most 12 evaluations. One fit a cohort, outcome and design: the "
+    "same again brings the same totals, others draw on a budget an outcome.",
     "fednb.site.assembly",
 )
 PRECISION: Final = Rule(

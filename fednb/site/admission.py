@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fednb.records.outputs import Decision
     from fednb.site.approvals import Approvals
     from fednb.site.home import Home
+    from fednb.site.work import Work
 
 
 class RunState(Record, frozen=True):
@@ -111,6 +112,36 @@ def run_state(home: Home, run: str, step: int) -> RunState | None:
         "SELECT state FROM runs WHERE run = ? AND step = ?", (run, step)
     ).fetchone()
     return msgspec.msgpack.decode(row[0], type=RunState) if row else None
+
+
+def check_repeat(work: Work, home: Home) -> Decision:
+    """Refuse a fit that was made before where its totals do not come again (rule 19).
+
+    Who could make the same fit go another way would read its totals at coefficients of
+    their own choice.
+
+    Parameters
+    ----------
+    work
+        A round of a fit, with the totals so far.
+    home
+        Of this site.
+    """
+    place = work.place
+    earlier = home.database.execute(
+        "SELECT other.run, runs.state FROM fits AS mine "
+        "JOIN fits AS other ON other.fit = mine.fit AND other.run != mine.run "
+        "JOIN runs ON runs.run = other.run AND runs.step = other.step "
+        "WHERE mine.run = ? AND mine.step = ?",
+        (place.run, place.step),
+    )
+    for run, state in earlier.fetchall():
+        history = msgspec.msgpack.decode(state, type=RunState).history
+        for mine, theirs in zip(work.history, history, strict=False):
+            if bytes(mine.data) != bytes(theirs.data):
+                reason = f"Run {run} made the same fit, and its totals were others."
+                return deny("call.repeat", reason, "replayed")
+    return ALLOWED
 
 
 def next_state(call: Call, before: RunState | None, **changes: object) -> bytes:

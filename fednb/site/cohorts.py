@@ -20,6 +20,10 @@ import numpy as np
 
 from fednb.errors import HomeError
 from fednb.privacy.differencing import Answer, Book, Series, check_participants
+from fednb.privacy.fits import FitBook, Past
+from fednb.records.base import canonical, sha256_hex
+from fednb.records.heads import CoxPlan, HeadPlan, LogisticPlan
+from fednb.records.specs import SplitSpec, SummedPlan
 from fednb.records.tasks import AnyPlan, DescribePlan, StatisticsPlan
 from fednb.site.work import Page
 
@@ -33,6 +37,9 @@ if TYPE_CHECKING:
     from fednb.records.outputs import Decision
     from fednb.site.home import Home
     from fednb.site.keys import SiteKeys
+    from fednb.site.work import Work
+
+    Places = NDArray[np.int64]
 
 _ID_BYTES: Final = 16
 
@@ -96,14 +103,50 @@ class Cohorts:
         """
         if profile.exact or not isinstance(plan, DescribePlan | StatisticsPlan):
             return None
+        new, places = self._places_of(patients)
+        book = Book(profile, places, self._series)
+        names = summed_statistics(contract, plan)
+        return Page(book, new, self._read[1], names, contract.sites())
+
+    def fit_page(self, contract: Contract, work: Work, limit: int) -> Page | None:
+        """Return what a fit may lean on; None where nothing is kept.
+
+        Parameters
+        ----------
+        contract, work
+            Of the call.
+        limit
+            Distinct fits of one outcome that the owner allows.
+        """
+        plan = work.plan
+        if work.profile.exact or not isinstance(plan, SummedPlan):
+            return None
+        new, places = self._places_of(work.manifest.patients)
+        rows = self._home.database.execute(
+            "SELECT DISTINCT fit FROM fits WHERE outcome = ?", (outcome_of(plan),)
+        ).fetchall()
+        known = frozenset(fit for (fit,) in rows)
+        past = Past(_design_of(contract, plan), known, limit)
+        book = FitBook(work.profile, places, self._series, past)
+        names = summed_statistics(contract, plan)
+        return Page(
+            book,
+            new,
+            self._read[1],
+            names,
+            contract.sites(),
+            work.place,
+            outcome_of(plan),
+        )
+
+    def _places_of(self, patients: tuple[str, ...]) -> tuple[bytes, Places]:
+        """Return the salted ids that are new, and every patient's place in the sets."""
         self._catch_up()
         salted = self._salted(patients)
         new = [one for one in salted if one not in self._places]
         after = {one: len(self._places) + i for i, one in enumerate(new)}
         places = [self._places.get(one, after.get(one, -1)) for one in salted]
-        book = Book(profile, np.array(places, dtype=np.int64), self._series)
-        names = summed_statistics(contract, plan)
-        return Page(book, b"".join(new), self._read[1], names, contract.sites())
+        return b"".join(new), np.array(places, dtype=np.int64)
 
     def _salted_anew(self, patients: tuple[str, ...]) -> tuple[bytes, ...]:
         return tuple(self._keys.salted("cohort", p)[:_ID_BYTES] for p in patients)
@@ -147,7 +190,34 @@ def summed_statistics(contract: Contract, plan: AnyPlan) -> tuple[str, ...]:
         return ()
     if isinstance(plan, StatisticsPlan):
         return tuple(sorted({f"column:{name}" for name in plan.columns}))
+    if isinstance(plan, SummedPlan):
+        return (f"fit:{outcome_of(plan)}",)
     return ("describe",) if isinstance(plan, DescribePlan) else ()
+
+
+def outcome_of(plan: SummedPlan) -> str:
+    """Return the outcome of a fit: what its budget is counted by."""
+    if isinstance(plan, CoxPlan):
+        return f"cox:{plan.duration}:{plan.event}"
+    if isinstance(plan, LogisticPlan):
+        return f"logistic:{plan.target}"
+    return f"{type(plan).__name__}:{','.join(plan.needs())}"
+
+
+def _design_of(contract: Contract, plan: SummedPlan) -> str:
+    """Return a digest of all that decides about a fit's totals besides its patients.
+
+    Other sites' data are in it: what is summed with theirs goes on from their totals.
+    """
+    made = ""
+    if isinstance(plan, HeadPlan):
+        if plan.embedding is None:
+            plan = msgspec.structs.replace(plan, split=SplitSpec())
+        elif plan.embedding.contract == "study":
+            made = contract.hash()
+    sites = [[p.site, p.fingerprint, p.signing_key] for p in contract.participants]
+    shape = [made, sites, contract.columns, contract.privacy]
+    return sha256_hex(canonical(plan) + msgspec.json.encode(shape))
 
 
 def write_page(database: sqlite3.Connection, page: Page) -> None:
@@ -189,6 +259,11 @@ def write_page(database: sqlite3.Connection, page: Page) -> None:
                 answer.threshold,
                 now,
             ),
+        )
+    if isinstance(page.book, FitBook) and page.book.fit and page.place is not None:
+        database.execute(
+            "INSERT OR IGNORE INTO fits VALUES (?, ?, ?, ?, ?)",
+            (page.place.run, page.place.step, page.book.fit, page.outcome, now),
         )
     sites = msgspec.json.encode(sorted(page.sites)).decode()
     for name in page.summed:

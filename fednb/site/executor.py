@@ -11,7 +11,9 @@ import numpy as np
 
 from fednb.errors import DatasetError, FednbError
 from fednb.privacy.disclosure import round_count
+from fednb.privacy.fits import FitBook
 from fednb.privacy.metrics import safe_evaluation_metrics, safe_training_metrics
+from fednb.privacy.rules import Safe
 from fednb.records.arrays import unpack_all
 from fednb.records.outputs import Decision
 from fednb.records.specs import ModelSpec, SummedPlan
@@ -21,6 +23,7 @@ from fednb.records.tasks import (
     StatisticsPlan,
     TrainingPlan,
 )
+from fednb.site.tasks.cohort import settled
 from fednb.site.tasks.describe import describe
 from fednb.site.tasks.job import InitialiseJob, Job, JobResult, Progress
 from fednb.site.tasks.statistics import statistics
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
     from fednb.site.work import Work
     from fednb.site.worker_process import WorkerProcess
+    from fednb.survival.registry import Analysis
 
 _KEPT_HALVES = 4
 INITIALISE_SECONDS = 120.0
@@ -169,14 +173,29 @@ class Executor:
             raise FednbError(message)
         key = (work.place.run, work.place.step)
         half = self._halves.get(key)
+        begun: tuple[Decision, ...] = ()
+        # a first round that was not released is settled anew: its book has gone
+        if half is None or work.round == 0:
+            half, begun = self._begin(work, work.analysis)
         if half is None:
-            while len(self._halves) >= _KEPT_HALVES:
-                del self._halves[next(iter(self._halves))]
-            half = self._halves[key] = site_half(
-                _job(work), work.analysis, work.columns
-            )
+            return Product({}, begun)
         vector, decisions = half.vector(work.stage, work.profile)
-        return Product({work.stage.phase: vector}, decisions)
+        return Product({work.stage.phase: vector}, (*begun, *decisions))
+
+    def _begin(
+        self, work: Work, analysis: Analysis
+    ) -> tuple[SiteHalf | None, tuple[Decision, ...]]:
+        """Build the site half of a summed step on the patients that it may have."""
+        begun: Safe[Job] = Safe(_job(work), ())
+        if work.page is not None and isinstance(work.page.book, FitBook):
+            begun = settled(_job(work), work.page.book)
+        if begun.value is None:
+            return None, begun.decisions
+        while len(self._halves) >= _KEPT_HALVES:
+            del self._halves[next(iter(self._halves))]
+        half = site_half(begun.value, analysis, work.columns)
+        self._halves[work.place.run, work.place.step] = half
+        return half, begun.decisions
 
 
 def run_job(

@@ -35,7 +35,14 @@ from fednb.records.messages import (
     StopRun,
 )
 from fednb.records.outputs import Decision
-from fednb.site.admission import artefact_of, check_call, next_state, run_state
+from fednb.records.specs import SummedPlan
+from fednb.site.admission import (
+    artefact_of,
+    check_call,
+    check_repeat,
+    next_state,
+    run_state,
+)
 from fednb.site.approvals import Approvals, Filed
 from fednb.site.assembly import Assembly
 from fednb.site.catalog import Catalog, Registered
@@ -56,7 +63,7 @@ if TYPE_CHECKING:
 
     from fednb.records.contracts import Contract
     from fednb.site.home import Home
-    from fednb.site.work import Work
+    from fednb.site.work import Page, Work
     from fednb.site.worker_process import WorkerProcess
 
 __all__ = ["Gatekeeper", "initial_weights"]
@@ -255,11 +262,21 @@ class Gatekeeper:
         decision = self._cohorts.check_sites(contract, work.plan, work.profile)
         if not decision.allow:
             return decision
-        patients = work.manifest.patients
-        page = self._cohorts.page(contract, work.plan, patients, work.profile)
+        decision = check_repeat(work, self._home)
+        if not decision.allow:
+            return decision
+        page = self._page(work, contract)
         if not contract.standing:
             self._begun[filed.hash] = call.place.run
         return replace(work, page=page), contract
+
+    def _page(self, work: Work, contract: Contract) -> Page | None:
+        """Return what the answer may lean on of earlier ones."""
+        if isinstance(work.plan, SummedPlan):
+            limit = read_policy(self._home).max_fits
+            return self._cohorts.fit_page(contract, work, limit)
+        patients = work.manifest.patients
+        return self._cohorts.page(contract, work.plan, patients, work.profile)
 
     def _checks(
         self, call: Call, inputs: str, filed: Filed, dataset: Registered | None

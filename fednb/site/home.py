@@ -71,6 +71,18 @@ _MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE TABLE answered_sites (
         statistic TEXT NOT NULL, sites TEXT NOT NULL, PRIMARY KEY (statistic, sites));
     """,
+    # Fits that were begun, by run and step: `fit` names cohorts, outcome and design.
+    # Keys of other sites that the owner, or who made all sites at once, vouches for.
+    """
+    CREATE TABLE fits (
+        run TEXT NOT NULL, step INTEGER NOT NULL, fit TEXT NOT NULL,
+        outcome TEXT NOT NULL, answered REAL NOT NULL, PRIMARY KEY (run, step));
+    CREATE INDEX fits_by_outcome ON fits (outcome, fit);
+    CREATE INDEX fits_by_name ON fits (fit);
+    CREATE TABLE peers (
+        site TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, how TEXT NOT NULL,
+        since REAL NOT NULL);
+    """,
 )
 
 

@@ -51,6 +51,12 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Caps on a contract.
     devices
         Devices that a contract may name.
+    max_fits
+        Distinct fits of one outcome, of all requesters together (disclosure rule 19).
+    peers
+        ``"pinned"``: contracts that name another site under a key that the owner did
+        not confirm are refused; ``"shown"``: they wait for a decision by hand, which
+        confirms the keys. Another key than the confirmed one is refused in any case.
     """
 
     profile: Literal["standard", "rare-disease", "open"] = "standard"
@@ -62,6 +68,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_message_bytes: int = 2**30
     max_calls: int = 100_000
     devices: tuple[Literal["auto", "cpu", "cuda"], ...] = ("auto", "cpu", "cuda")
+    max_fits: int = 100
+    peers: Literal["shown", "pinned"] = "shown"
 
 
 def read_policy(home: Home) -> Policy:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Page:
-    """What a table may lean on, and what its release writes down (rules 11 and 12).
+    """What an answer may lean on, and what its release writes down (rules 11 and 12).
 
     Attributes
     ----------
@@ -32,6 +32,8 @@ class Page:
         Statistics of which a sum with hidden parts is released.
     sites
         The sites behind that sum.
+    place, outcome
+        Of a fit.
     """
 
     book: Book
@@ -39,6 +41,8 @@ class Page:
     last: int
     summed: tuple[str, ...] = ()
     sites: tuple[str, ...] = ()
+    place: Place | None = None
+    outcome: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

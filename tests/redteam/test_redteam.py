@@ -32,7 +32,6 @@ REFERENCE = {
     "forged, replayed, expired or edited contract",
 }
 OPEN = {
-    "risk-set differencing dS1/dS0": "rule 12 does not hold for fits yet",
     "participants under the attacker's keys": "nobody vouches for participants' keys",
 }
 """What gets through today, and why: a strict xfail, so that a mended hole shows."""

@@ -33,7 +33,7 @@ def test_the_schema_has_every_table_of_a_site(home: Home):
     names = {name for (name,) in rows}
     assert names == {
         *("site", "datasets", "contracts", "calls", "runs", "ledger"),
-        *("cohort_patients", "cohorts", "answered_sites"),
+        *("cohort_patients", "cohorts", "answered_sites", "fits", "peers"),
     }
 
 
@@ -42,7 +42,7 @@ def test_a_home_of_a_newer_schema_is_refused(home: Home):
     with pytest.raises(HomeError) as caught:
         Home(home.path)
     assert str(caught.value) == (
-        f"{home.path} has schema 99, made by a newer fednb; this one knows schema 3. "
+        f"{home.path} has schema 99, made by a newer fednb; this one knows schema 4. "
         "Update fednb to open it."
     )
 

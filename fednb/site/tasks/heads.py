@@ -66,7 +66,7 @@ class Head:
         self._design = design
         self._columns = {column.name: column for column in columns}
         table = table_of(job)
-        self._embedding = _load_embedding(job, plan)
+        self._embedding = load_embedding(job, plan)
         self._fit = self._rows(table, job.split, plan.fit_on)
         self._test: _Rows | None = None
         if plan.evaluate_on != "none":
@@ -194,7 +194,7 @@ class Head:
         return np.asarray([round_count(c, profile) for c in counts], dtype=np.float64)
 
 
-def _load_embedding(job: Job, plan: HeadPlan) -> Floats | None:
+def load_embedding(job: Job, plan: HeadPlan) -> Floats | None:
     """Return a head's features from stored embeddings, shape (n, width)."""
     if plan.features == "none" or not job.embedding:
         return None
