@@ -204,7 +204,8 @@ def up(home: str | Path, project: ProjectSpec) -> dict[str, Path]:
     Raises
     ------
     InputError
-        A party runs already, or the port is in use. Nothing is left running.
+        A party runs already, its kit has expired or is of another version, or the
+        port is in use. Nothing is left running.
     HomeError
         The server does not come up. Nothing is left running.
     """
@@ -213,11 +214,14 @@ def up(home: str | Path, project: ProjectSpec) -> dict[str, Path]:
         check_port(project.host, project.port)
         provision(project, folder)
     kits = {kit.name: kit for kit in sorted(folder.iterdir()) if _is_kit(kit)}
-    kinds = {name: Kit(kit).config.kind for name, kit in kits.items()}
+    opened = {name: Kit(kit) for name, kit in kits.items()}
     parties = sorted(
-        (name for name, kind in kinds.items() if kind in _ORDER),
-        key=lambda name: _ORDER.index(kinds[name]),
+        (name for name, kit in opened.items() if kit.config.kind in _ORDER),
+        key=lambda name: _ORDER.index(opened[name].config.kind),
     )
+    for name in parties:
+        # before the first is started
+        opened[name].certificate()
     started: list[Path] = []
     done = False
     try:
@@ -225,7 +229,7 @@ def up(home: str | Path, project: ProjectSpec) -> dict[str, Path]:
             start(kits[name])
             started.append(kits[name])
             if name == COORDINATOR:
-                _await_server(Kit(kits[name]))
+                _await_server(opened[name])
         done = True
     finally:
         if not done:

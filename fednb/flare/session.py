@@ -51,13 +51,7 @@ class FlarePort:
     def __init__(
         self, kit: Kit, key: str, *, sites_seconds: float = SITES_SECONDS
     ) -> None:
-        if kit.config.kind != "user":
-            message = (
-                f"{kit.path} is the kit of a {kit.config.kind}; connect with the kit "
-                "of a user."
-            )
-            raise InputError(message)
-        kit.certificate()
+        _check_user(kit)
         self._sites = frozenset(kit.config.sites)
         self._sites_seconds = sites_seconds
         self._endorsement = endorse(kit, key)
@@ -221,8 +215,27 @@ def connect(kit: str | Path, *, sites_seconds: float = SITES_SECONDS) -> Federat
         The server is not there, or refuses the kit.
     """
     opened = Kit(kit)
+    # before anything is written into it
+    _check_user(opened)
     keys = opened.path / "keys"
     keys.mkdir(mode=0o700, exist_ok=True)
     scientist = Scientist(keys, opened.config.party)
     port = FlarePort(opened, scientist.public_key, sites_seconds=sites_seconds)
     return Federation(port, scientist)
+
+
+def _check_user(kit: Kit) -> None:
+    """Refuse a kit that is not a user's, or not valid now.
+
+    Raises
+    ------
+    InputError
+        It is another party's, or has expired.
+    """
+    if kit.config.kind != "user":
+        message = (
+            f"{kit.path} is the kit of a {kit.config.kind}; connect with the kit "
+            "of a user."
+        )
+        raise InputError(message)
+    kit.certificate()
