@@ -1,12 +1,15 @@
 """Survival curves and baseline hazards as step functions.
 
-Sources: Kaplan and Meier 1958; Greenwood 1926 (variance); Breslow 1974 and Efron 1977
-(baselines). A patient is at risk at t where entry < t <= T.
+Sources: Kaplan and Meier 1958; Greenwood 1926 (variance); Kalbfleisch and Prentice 1980
+(bands on the log(-log) scale); Brookmeyer and Crowley 1982 (intervals of quantiles);
+Breslow 1974 and Efron 1977 (baselines). A patient is at risk at t where entry < t <= T.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,7 +57,79 @@ class SurvivalCurve:
             Any shape.
         """
         index = np.searchsorted(self.time, np.asarray(times), side="right")
-        return np.append(1.0, self.survival)[index]
+        return np.concatenate([[1.0], self.survival])[index]
+
+    def band(self, level: float = 0.95) -> tuple[Floats, Floats]:
+        """Return pointwise bounds on the log(-log) scale.
+
+        Parameters
+        ----------
+        level
+            Confidence level, between 0 and 1.
+
+        Returns
+        -------
+        lower, upper
+            Shape (m,), within 0 and 1. Both are 1 before the first death; where
+            survival has reached 0, the lower one is 0 and the upper one stays where it
+            was.
+
+        Raises
+        ------
+        InputError
+            The level lies outside (0, 1).
+        """
+        if not 0 < level < 1:
+            message = f"The confidence level is {level}; it lies between 0 and 1."
+            raise InputError(message)
+        s = self.survival
+        inside = (s > 0) & (s < 1)
+        lower, upper = s.copy(), s.copy()
+        z = NormalDist().inv_cdf(0.5 + level / 2)
+        width = z * self.std_error[inside] / (s[inside] * -np.log(s[inside]))
+        lower[inside] = s[inside] ** np.exp(width)
+        upper[inside] = s[inside] ** np.exp(-width)
+        ended = s <= 0
+        if ended.any():
+            first = int(np.argmax(ended))
+            upper[ended] = upper[first - 1] if first else 1.0
+        return lower, upper
+
+    def quantile(self, share: float = 0.5) -> float:
+        """Return the first time by which a share of the patients has died.
+
+        Parameters
+        ----------
+        share
+            Between 0 and 1; .5 for the median.
+
+        Returns
+        -------
+        float
+            Infinite where survival stays above ``1 - share``.
+        """
+        return _first(self.time, self.survival, 1 - share)
+
+    def quantile_interval(
+        self, share: float = 0.5, level: float = 0.95
+    ) -> tuple[float, float]:
+        """Return where the `band` crosses; infinite where it does not.
+
+        Parameters
+        ----------
+        share
+            As for `quantile`.
+        level
+            As for `band`.
+
+        Raises
+        ------
+        InputError
+            The level lies outside (0, 1).
+        """
+        lower, upper = self.band(level)
+        target = 1 - share
+        return _first(self.time, lower, target), _first(self.time, upper, target)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,6 +276,13 @@ def efron_baseline(
         If ``beta`` does not fit the risk sets.
     """
     return _baseline(risk_sets, beta, "efron", at)
+
+
+def _first(time: Floats, values: Floats, target: float) -> float:
+    """Return the first time at which falling values have reached a target."""
+    # a product of shares misses a round figure by a rounding error
+    reached = np.flatnonzero(values <= target + 1e-12)
+    return float(time[reached[0]]) if reached.size else math.inf
 
 
 def _baseline(

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lifelines import CoxPHFitter, KaplanMeierFitter
 from lifelines.datasets import load_rossi, load_stanford_heart_transplants, load_waltons
+from oracle_rows import GROUPS, of_r
 from sksurv.nonparametric import kaplan_meier_estimator
 
 from fednb.errors import InputError
@@ -151,3 +152,54 @@ def test_martingale_residuals_sum_to_zero():
     collected = np.append(0.0, baseline.cumulative)[index]
     expected = (np.exp(x.to_numpy() @ beta) * collected).sum()
     assert expected == pytest.approx(table["arrest"].sum())
+
+
+def assert_same_steps(curve, steps) -> None:
+    for name in ("time", "at_risk", "survival"):
+        np.testing.assert_allclose(getattr(curve, name), steps[name], rtol=1e-12)
+    # R has no error where nobody is left; ours is 0
+    alive = steps["survival"] > 0
+    errors = curve.std_error[alive]
+    np.testing.assert_allclose(errors, steps["std_error"][alive], rtol=1e-12)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_errors_bands_and_medians_equal_r(group: str):
+    rows = of_r("rows").query("group == @group")
+    curve = kaplan_meier(rows["time"], rows["cause"] == 1)
+    steps = of_r("km").query("group == @group")
+    assert_same_steps(curve, steps)
+    lower, upper = curve.band()
+    known = (steps["survival"] > 0) & (steps["survival"] < 1)
+    np.testing.assert_allclose(lower[known], steps["lower"][known], rtol=1e-12)
+    np.testing.assert_allclose(upper[known], steps["upper"][known], rtol=1e-12)
+    median = of_r("means").set_index("group").loc[group].fillna(np.inf)
+    assert curve.quantile() == median["median"]
+    assert curve.quantile_interval() == (median["lower"], median["upper"])
+
+
+def test_left_truncation_equals_r():
+    rows, steps = of_r("rows"), of_r("entry")
+    curve = kaplan_meier(rows["time"], rows["cause"] == 1, rows["entry"])
+    assert_same_steps(curve, steps)
+
+
+def test_the_ends_of_a_band_are_numbers():
+    curve = kaplan_meier([1, 2, 3, 4], [0, 1, 1, 1])
+    lower, upper = curve.band()
+    assert (lower[0], upper[0]) == (1, 1)
+    assert (lower[3], upper[3]) == (0, upper[2])
+    everybody = kaplan_meier([1, 1], [1, 1]).band()
+    assert [bound.tolist() for bound in everybody] == [[0], [1]]
+
+
+def test_a_median_that_is_not_reached():
+    curve = kaplan_meier([1, 2, 3, 4], [1, 0, 0, 0])
+    assert curve.quantile() == np.inf
+    assert curve.quantile(0.25) == 1
+    assert curve.quantile_interval() == (1, np.inf)
+
+
+def test_a_level_outside_is_refused():
+    with pytest.raises(InputError, match="The confidence level is 95; it lies"):
+        kaplan_meier([1], [1]).band(95)
