@@ -23,7 +23,7 @@ from fednb.records.messages import Call, Collect, Release, State
 from fednb.records.service import ReleaseLine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -146,6 +146,40 @@ class Pool:
                 outputs.setdefault(output.name, []).append(output)
         lines = tuple(_line(r, o) for r in releases for o in r.outputs)
         return Collected({n: tuple(found) for n, found in outputs.items()}, lines)
+
+    def recall(self, stubs: Sequence[Output], contract: Contract) -> tuple[Output, ...]:
+        """Return outputs that sites released before, as they keep them.
+
+        Parameters
+        ----------
+        stubs
+            The outputs without their data.
+        contract
+            Under which they were released.
+
+        Raises
+        ------
+        RefusedError
+            A site does not keep them any more.
+        SiteDownError, IntegrityError
+            As `collect`.
+        """
+        keys = {p.site: p.signing_key for p in contract.participants}
+        found: list[Output] = []
+        for stub in stubs:
+            ask = Collect(call_id(stub.place, stub.site))
+            release = self.sites[stub.site].ask(ask)
+            if not isinstance(release, Release):
+                message = f"{stub.site} answered a {type(release).__name__}."
+                raise WireError(message)
+            _check(release, stub.place, keys[stub.site])
+            found += [o for o in release.outputs if o.name == stub.name]
+        return tuple(found)
+
+
+def call_id(place: Place, site: str) -> str:
+    """Return the id of the call to a site at a place: asked again, it is the same."""
+    return f"{place.run}.{place.step}.{place.round}.{place.attempt}.{site}"
 
 
 def _patiently(

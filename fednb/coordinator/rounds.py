@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
+from fednb.coordinator.pooling import call_id
 from fednb.coordinator.store import RoundRecord
 from fednb.errors import RunError, RunStoppedError
 from fednb.records.arrays import Array, pack, unpack
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from fednb.coordinator.store import Store
     from fednb.records.contracts import Contract
     from fednb.strategies.base import Strategy
+
+
+_NOTHING = pack(np.zeros(0, dtype=np.uint8))
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,12 @@ class Rounds:
     may_begin: Callable[[], bool]
     attempt: int
     name: str
+    _kept: dict[int, tuple[Output, ...]] = field(default_factory=dict)
+
+    @property
+    def _derives(self) -> bool:
+        """Whether sites derive weights by themselves: see `fednb.site.states`."""
+        return self.contract.privacy.secure_sum
 
     def step(self, step: int) -> None:
         """Run a step to its end, from its newest checkpoint.
@@ -82,10 +93,16 @@ class Rounds:
 
     def _train(self, step: int, plan: TrainingPlan, strategy: Strategy) -> None:
         state = self._begin(step, strategy)
+        derives = self._derives
+        parts = self._parts(step, state.round - 1) if derives and state.round else ()
         while state.round < plan.rounds:
             began = self._wait_turn()
-            arrays = {n: pack(a) for n, a in strategy.broadcast(state).items()}
-            found = self._collect(step, state.round, arrays)
+            arrays: dict[str, Array] = {}
+            if not derives:
+                arrays = {n: pack(a) for n, a in strategy.broadcast(state).items()}
+            elif not state.round:
+                arrays = {"weights": pack(state.weights)}
+            found = self._collect(step, state.round, arrays, relayed=parts)
             mean = {
                 name: found.update(name, self.contract)
                 for name in found.outputs
@@ -99,7 +116,11 @@ class Rounds:
                 found.bytes,
             )
             state = strategy.aggregate(state, mean)
-            self._finish(step, line, found, state=_tensors(state))
+            if derives:
+                parts = tuple(o for name in mean for o in found.outputs[name])
+            stubs = tuple(_stub(part) for part in parts)
+            self._finish(step, line, found, state=_tensors(state), relay=stubs)
+        self._kept[step] = parts
         self._keep_weights(step, state)
 
     def _relay(self, step: int, plan: TrainingPlan, strategy: Strategy) -> None:
@@ -132,7 +153,9 @@ class Rounds:
                 "signature": np.frombuffer(output.signature, dtype=np.uint8),
             }
             line = RoundLine(visit, {}, time.monotonic() - began, found.bytes)
-            self._finish(step, line, found, state=kept)
+            self._kept[step] = (output,)
+            stubs = (_stub(output),)
+            self._finish(step, line, found, state=kept, relay=stubs)
             visit += 1
         trained = np.asarray(kept["weights"], dtype=np.float32)
         self._keep_weights(step, StrategyState(visit, trained))
@@ -168,13 +191,41 @@ class Rounds:
         """Ask once: evaluate, embed, describe."""
         began = self._wait_turn()
         arrays: dict[str, Array] = {}
+        parts: tuple[Output, ...] = ()
         if isinstance(plan, EvaluationPlan | EmbeddingPlan):
             arrays = {"weights": pack(self.store.weights(self._artefact(plan)))}
-        found = self._collect(step, 0, arrays)
+            parts = self._proof(step, plan)
+        found = self._collect(step, 0, arrays, relayed=parts)
         (name,) = found.outputs
         summed = found.total(name, self.contract, training=False)
         line = RoundLine(0, {}, time.monotonic() - began, found.bytes)
         self._finish(step, line, found, total=summed)
+
+    def _proof(
+        self, step: int, plan: EvaluationPlan | EmbeddingPlan
+    ) -> tuple[Output, ...]:
+        """Return what shows sites that weights are those in which a step ended.
+
+        They check it where they meet the weights first.
+        """
+        wanted = plan.model.sha256
+        before = self.contract.steps[:step]
+        met = any(
+            isinstance(p, EvaluationPlan | EmbeddingPlan) and p.model.sha256 == wanted
+            for p in before
+        )
+        if met or not (wanted.startswith("step:") and self._derives):
+            return ()
+        number = int(wanted.removeprefix("step:"))
+        return self._parts(number, len(self.store.rounds(self.run, number)) - 1)
+
+    def _parts(self, step: int, round_: int) -> tuple[Output, ...]:
+        """Return the parts of a training step's last round; sites keep them, too."""
+        known = self._kept.pop(step, None)
+        if known is not None:
+            return known
+        stubs = self.store.relay(self.run, step, round_)
+        return self.pool.recall(stubs, self.contract)
 
     def _begin(self, step: int, strategy: Strategy) -> StrategyState:
         known = self.store.checkpoint(self.run, step)
@@ -208,7 +259,7 @@ class Rounds:
         place = Place(self.name, step, self.run, round_, attempt)
         calls = {
             site: Call(
-                id=f"{self.run}.{step}.{round_}.{attempt}.{site}",
+                id=call_id(place, site),
                 place=place,
                 arrays=dict(arrays),
                 relayed=relayed,
@@ -268,6 +319,11 @@ def training_metrics(total: NDArray[np.float64]) -> dict[str, float]:
     if pairs > 0:
         found["validation_auc"] = (concordant + 0.5 * tied) / pairs
     return found
+
+
+def _stub(output: Output) -> Output:
+    """Return an output without its data: the site keeps those."""
+    return msgspec.structs.replace(output, data=_NOTHING)
 
 
 def _tensors(state: StrategyState) -> dict[str, NDArray[Any]]:

@@ -46,6 +46,9 @@ class RunState(Record, frozen=True):
         Totals over all sites of a head's earlier rounds, which this site summed.
     inputs
         Hash of the inputs of the last answered call.
+    digest, kept
+        Of a training step under a secure sum: the strategy's state at the last
+        answered round; see `fednb.site.states.Derived`.
     """
 
     round: int
@@ -53,6 +56,8 @@ class RunState(Record, frozen=True):
     pinned: dict[str, str] = {}
     history: tuple[Array, ...] = ()
     inputs: str = ""
+    digest: str = ""
+    kept: dict[str, Array] = {}
 
 
 def route(plan: TrainingPlan, sites: tuple[str, ...]) -> tuple[str, ...]:

@@ -17,11 +17,20 @@ from fednb.privacy.profiles import PROFILES
 from fednb.privacy.sealing import open_sealed, relay_context
 from fednb.privacy.tables import StatisticsLayout
 from fednb.records.arrays import pack, unpack
+from fednb.records.assessment import AssessmentPlan
+from fednb.records.base import sha256_hex
 from fednb.records.heads import HeadPlan
 from fednb.records.specs import SplitSpec, SummedPlan
 from fednb.records.tasks import AnyPlan, EmbeddingPlan, StatisticsPlan, TrainingPlan
-from fednb.site.admission import rounds_of, route, run_state
+from fednb.site.admission import (
+    artefact_of,
+    pinned,
+    rounds_of,
+    route,
+    run_state,
+)
 from fednb.site.keys import signature_holds
+from fednb.site.states import States, aggregate
 from fednb.site.work import Work
 from fednb.strategies.registry import resolve
 from fednb.survival.registry import analysis_of
@@ -52,6 +61,7 @@ class Assembly:
         self._keys = keys
         self._site = home.get("name")
         self._folder = str(home.folder("work"))
+        self._states = States(home)
         self._split = lru_cache(maxsize=16)(self._split_anew)
 
     def work(
@@ -106,12 +116,73 @@ class Assembly:
                 work, layout=StatisticsLayout.from_plan(plan, contract.columns)
             )
         if isinstance(plan, EmbeddingPlan):
+            self._check_artefact(work, call, contract)
             return replace(work, embedding=f"{call.place.contract}-{call.place.step}")
         if isinstance(plan, SummedPlan):
             return self._summed(work, call, contract, plan)
-        if isinstance(plan, TrainingPlan) and resolve(plan.strategy).relay:
-            return self._visit(work, call, contract, plan)
+        if isinstance(plan, TrainingPlan):
+            return self._train(work, call, contract, plan)
+        self._check_artefact(work, call, contract)
         return work
+
+    def _train(
+        self, work: Work, call: Call, contract: Contract, plan: TrainingPlan
+    ) -> Work:
+        """Say where a round begins; parts in the clear need no derivation."""
+        if resolve(plan.strategy).relay:
+            return self._visit(work, call, contract, plan)
+        if contract.privacy.secure_sum:
+            return self._derive(work, call, contract, plan)
+        return work
+
+    def _derive(
+        self, work: Work, call: Call, contract: Contract, plan: TrainingPlan
+    ) -> Work:
+        """Derive a round's weights from what all participants signed."""
+        place = call.place
+        known = run_state(self._home, place.run, place.step)
+        if place.round == 0 or known is None:
+            now = self._states.begin(call, plan)
+        else:
+            now = self._states.restore(place, known.round, known.digest, known.kept)
+            # another attempt of a round starts from what it started from before
+            if known.round != place.round:
+                self._states.forget(place, (known.digest,))
+                now = self._states.follow(call, contract, now)
+        sent = resolve(plan.strategy).broadcast(now.state)
+        arrays = {name: pack(values) for name, values in sent.items()}
+        return replace(work, arrays=arrays, digest=now.digest, kept=now.kept)
+
+    def _check_artefact(self, work: Work, call: Call, contract: Contract) -> None:
+        """Refuse weights of an earlier step that are not what that step ended in."""
+        named = artefact_of(work.plan)
+        number = named.removeprefix("step:")
+        place = call.place
+        if number == named or number in pinned(self._home, place.run):
+            return
+        place = msgspec.structs.replace(place, step=int(number))
+        plan = contract.steps[place.step]
+        if not isinstance(plan, TrainingPlan) or not contract.privacy.secure_sum:
+            return
+        if resolve(plan.strategy).relay:
+            weights = _handed_out(call, place, contract, plan).data.data
+        else:
+            weights = self._last_weights(call, place, contract, plan)
+        if sha256_hex(weights) != sha256_hex(call.arrays["weights"].data):
+            message = f"The weights are not those in which step {number} ended."
+            raise IntegrityError(message)
+
+    def _last_weights(
+        self, call: Call, place: Place, contract: Contract, plan: TrainingPlan
+    ) -> memoryview:
+        """Return the weights in which a training step ended, as derived here."""
+        known = run_state(self._home, place.run, place.step)
+        if known is None or known.round + 1 != plan.rounds:
+            message = f"Step {place.step} has not ended at this site."
+            raise IntegrityError(message)
+        before = self._states.restore(place, known.round, known.digest, known.kept)
+        state = aggregate(call.relayed, place, contract, before.state)
+        return pack(state.weights).data
 
     def _summed(
         self, work: Work, call: Call, contract: Contract, plan: SummedPlan
@@ -130,7 +201,8 @@ class Assembly:
         analysis = analysis_of(plan, contract)
         totals = [np.asarray(unpack(a), dtype=np.float64) for a in history]
         embedding = ""
-        if isinstance(plan, HeadPlan) and plan.embedding is not None:
+        reads = isinstance(plan, HeadPlan | AssessmentPlan)
+        if reads and plan.embedding is not None:
             made = plan.embedding.contract
             made = place.contract if made == "study" else made
             embedding = f"{made}-{plan.embedding.step}"
@@ -227,6 +299,30 @@ def _handed_on(call: Call, contract: Contract, before: str) -> Output:
     raise IntegrityError(message)
 
 
+def _handed_out(
+    call: Call, place: Place, contract: Contract, plan: TrainingPlan
+) -> Output:
+    """Return the weights that the last visit of a relay released, as signed there."""
+    stops = route(plan, contract.sites())
+    keys = {p.site: p.signing_key for p in contract.participants}
+    for output in call.relayed:
+        there = output.place
+        if (output.site, output.name, there.round) == (
+            stops[-1],
+            "weights",
+            len(stops) - 1,
+        ) and (there.contract, there.step, there.run) == (
+            place.contract,
+            place.step,
+            place.run,
+        ):
+            signed = output.signed_bytes()
+            if signature_holds(keys[output.site], output.signature, signed):
+                return output
+    message = f"The weights of step {place.step} need what {stops[-1]!r} signed."
+    raise IntegrityError(message)
+
+
 def _given_split(table: str, column: str) -> dict[str, tuple[int, ...]]:
     """Return patient indices by the part that a column of the table names."""
     parts: dict[str, list[int]] = {name: [] for name in PARTS}
@@ -242,7 +338,7 @@ def _given_split(table: str, column: str) -> dict[str, tuple[int, ...]]:
 
 def split_of(plan: AnyPlan) -> SplitSpec:
     """Return the split that a plan uses; the default where it needs none."""
-    if isinstance(plan, TrainingPlan | HeadPlan):
+    if isinstance(plan, TrainingPlan | HeadPlan | AssessmentPlan):
         return plan.split
     model = getattr(plan, "model", None)
     return model.training.split if model is not None else SplitSpec()

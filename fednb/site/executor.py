@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from fednb.errors import DatasetError, FednbError
+from fednb.errors import DatasetError, FednbError, IntegrityError
 from fednb.privacy.disclosure import round_count
 from fednb.privacy.fits import FitBook
 from fednb.privacy.metrics import safe_evaluation_metrics, safe_training_metrics
 from fednb.privacy.rules import Safe
-from fednb.records.arrays import unpack_all
+from fednb.records.arrays import unpack, unpack_all
 from fednb.records.outputs import Decision
 from fednb.records.specs import ModelSpec, SummedPlan
 from fednb.records.tasks import (
@@ -126,6 +126,8 @@ class Executor:
             with self._turn:
                 return self._light(work)
 
+        self._check_initial(work)
+
         def going_on() -> bool:
             return not self.stopped(work.place.run) and allowed()
 
@@ -153,6 +155,25 @@ class Executor:
             threshold=float(work.profile.threshold),
         )
         return Product(vectors, (enough,))
+
+    def _check_initial(self, work: Work) -> None:
+        """Refuse initial weights that were chosen: they are what the seed makes."""
+        plan = work.plan
+        if not isinstance(plan, TrainingPlan) or work.place.round or work.profile.exact:
+            return
+        made = initial_weights(
+            self.worker,
+            plan.network,
+            channels=len(plan.modalities),
+            covariates=len(plan.covariates),
+            seed=plan.seed,
+        )
+        if not np.array_equal(made, unpack(work.arrays["weights"])):
+            message = (
+                f"The initial weights are not those that seed {plan.seed} makes here. "
+                "Compare the versions of torch at the sites and the coordinator."
+            )
+            raise IntegrityError(message)
 
     def forget(self, run: str) -> None:
         """Drop what is kept in memory for a run."""

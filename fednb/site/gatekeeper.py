@@ -362,7 +362,13 @@ class Gatekeeper:
         if wanted.startswith("step:"):
             pins[wanted.removeprefix("step:")] = sha256_hex(call.arrays["weights"].data)
         return next_state(
-            call, before, pinned=pins, history=work.history, inputs=work.inputs
+            call,
+            before,
+            pinned=pins,
+            history=work.history,
+            inputs=work.inputs,
+            digest=work.digest,
+            kept=work.kept,
         )
 
 

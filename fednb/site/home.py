@@ -9,6 +9,7 @@
       policy.toml     what the owner allows
       releases/       bytes of large releases, for retries
       work/           caches, embeddings, strategy state
+      states/         states of training steps as the site derived them
       mock/           mock halves of the datasets
       syft/           derived from the database, can be rebuilt
       server.lock     held by the one server

@@ -83,6 +83,8 @@ class Work:
         Agreement key of a relay's next site; empty: none, or the last visit.
     relay
         Whether the weights travel on.
+    digest, kept
+        The strategy's state as the site derived it; see `fednb.site.states.Derived`.
     page
         Of a table's answers; None: no table, or the open profile.
     """
@@ -113,4 +115,6 @@ class Work:
     history: tuple[Array, ...] = ()
     recipient: str = ""
     relay: bool = False
+    digest: str = ""
+    kept: dict[str, Array] = field(default_factory=dict)
     page: Page | None = None
