@@ -22,7 +22,8 @@ What it does not protect
 ------------------------
 * The sum itself: what may be summed is for the disclosure rules (3 sites at least).
 * Against a site that contributes false values, or a coordinator that reports a false
-  sum: iterative fits are therefore verified by each site (disclosure rule 19).
+  sum: each site therefore derives the next value of a fit (disclosure rule 19) and the
+  next weights of a network (`fednb.site.states`) from the signed parts by itself.
 * Against a caller that masks two different vectors at the same place: their difference
   would show. A site keeps the release of a call and returns it on a retry.
 

@@ -157,10 +157,13 @@ class Assembly:
         """Refuse weights of an earlier step that are not what that step ended in."""
         named = artefact_of(work.plan)
         number = named.removeprefix("step:")
-        place = call.place
-        if number == named or number in pinned(self._home, place.run):
+        if number == named:
             return
-        place = msgspec.structs.replace(place, step=int(number))
+        place = msgspec.structs.replace(call.place, step=int(number))
+        if number in pinned(self._home, place.run):
+            # what the weights had to be compared with has done its work
+            self._states.forget(place, ())
+            return
         plan = contract.steps[place.step]
         if not isinstance(plan, TrainingPlan) or not contract.privacy.secure_sum:
             return
