@@ -14,6 +14,7 @@
     ├── WireError             bytes that are malformed or too large
     │   └── VersionError      the other side speaks another version of the protocol
     ├── HomeError             a home folder is locked, full, or of a newer schema
+    ├── CodeError             a requester's own code failed: error's type and line
     ├── IntegrityError        a signature, a hash or the ledger's chain does not hold
     ├── FitError              a model cannot be fitted: separated, rank-deficient
     └── DependencyError       an optional package is missing; says which extra has it
@@ -50,6 +51,9 @@ Cause = Literal[
     "storage",
     "stopped",
     "busy",
+    "code",
+    "no-code",
+    "no-confinement",
     "malformed",
     "version",
     "too-large",
@@ -80,6 +84,9 @@ CAUSE_TEXT: dict[str, str] = {
     "storage": "the site could not store the release; its owner sees why",
     "stopped": "the task was stopped",
     "busy": "the site is busy with another task",
+    "code": "the contract's own code failed at the site",
+    "no-code": "the site's policy does not allow custom code",
+    "no-confinement": "the site cannot confine custom code as its owner demands",
     "malformed": "the message could not be read",
     "version": "the two sides run different versions of fednb; update the older",
     "too-large": "the message exceeds the size cap",
@@ -173,10 +180,15 @@ class RefusedError(FednbError):
         One of `CAUSES`.
     correlation
         The id under which the owner finds the reason in the site's ledger.
+    fault
+        Type and line of an error in the requester's own code; empty: none.
     """
 
-    def __init__(self, site: str, refusal: str, correlation: str) -> None:
+    def __init__(
+        self, site: str, refusal: str, correlation: str, fault: str = ""
+    ) -> None:
         text = CAUSE_TEXT.get(refusal, CAUSE_TEXT["internal"])
+        text += f" ({fault})" if fault else ""
         super().__init__(
             f"{site} refused ({refusal}): {text}. Ask the site owner about "
             f"{correlation}."
@@ -184,6 +196,7 @@ class RefusedError(FednbError):
         self.site = site
         self.refusal = refusal
         self.correlation = correlation
+        self.fault = fault
 
 
 class SiteDownError(FednbError):
@@ -253,6 +266,27 @@ class HomeError(FednbError):
     cause: ClassVar[Cause] = "storage"
 
 
+class CodeError(FednbError):
+    """A requester's own code failed at a site.
+
+    Parameters
+    ----------
+    kind
+        Type of the error, of Python's own; never its message.
+    where
+        Line in the requester's code; empty: outside it.
+    detail
+        Message and traceback; private to the site.
+    """
+
+    cause: ClassVar[Cause] = "code"
+
+    def __init__(self, kind: str, where: str = "", *, detail: str = "") -> None:
+        self.fault = f"{kind} at {where}" if where else kind
+        message = f"The contract's own code failed: {self.fault}."
+        super().__init__(message, detail=detail)
+
+
 class IntegrityError(FednbError):
     """A signature, a hash or the ledger's chain does not hold."""
 
@@ -292,7 +326,7 @@ def revive(name: str, arguments: tuple[str, ...]) -> FednbError:
     arguments
         What its constructor took, or its message alone.
     """
-    if name == "RefusedError" and len(arguments) == 3:
+    if name == "RefusedError" and len(arguments) in {3, 4}:
         return RefusedError(*arguments)
     if name == "SiteDownError":
         return SiteDownError(arguments[0])

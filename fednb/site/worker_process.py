@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _POLL_SECONDS = 0.25
+_WAITING = 64
+"""Frames that wait to be taken; a worker that sends more waits itself."""
+
 Frames = queue.Queue[bytes | None]
 
 
@@ -38,7 +41,7 @@ class WorkerProcess:
         self._module = module
         self._turn = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._frames: Frames = queue.Queue()
+        self._frames: Frames = queue.Queue(_WAITING)
         self._shut = False
 
     @property
@@ -112,6 +115,15 @@ class WorkerProcess:
                 with suppress(OSError):
                     stream.close()
 
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start the process: frames on its standard input and output."""
+        return subprocess.Popen(  # noqa: S603  (our own interpreter and module)
+            [sys.executable, "-m", self._module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"},
+        )
+
     def _run(
         self,
         job: bytes,
@@ -155,14 +167,8 @@ class WorkerProcess:
         if process is not None and process.poll() is None:
             return process
         self.close()
-        self._frames = queue.Queue()
-        process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
-            [sys.executable, "-m", self._module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"},
-        )
-        self._process = process
+        self._frames = queue.Queue(_WAITING)
+        self._process = process = self.launch()
         reader = threading.Thread(
             target=_read, args=(process, self._frames), daemon=True, name="fednb-worker"
         )
@@ -186,8 +192,21 @@ def _read(process: subprocess.Popen[bytes], frames: Frames) -> None:
             frame = read_frame(cast("BinaryIO", stream), MAX_MESSAGE_BYTES)
             if not frame:
                 break
-            frames.put(bytes(frame))
+            _hand(process, frames, bytes(frame))
     except (OSError, ValueError, WireError):
         # a killed worker leaves half a frame: its end is all that matters
         process.kill()
-    frames.put(None)
+    _hand(process, frames, None)
+
+
+def _hand(
+    process: subprocess.Popen[bytes], frames: Frames, frame: bytes | None
+) -> None:
+    """Put a frame into the queue, unless it is full and nobody works any more."""
+    while True:
+        try:
+            frames.put(frame, timeout=_POLL_SECONDS)
+        except queue.Full:
+            if process.poll() is None:
+                continue
+        return

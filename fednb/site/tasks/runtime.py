@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,11 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from fednb.errors import HomeError, RunError
+from fednb.errors import RunError
+from fednb.site.tasks.files import write_private as write_private
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fednb.records.specs import Device
 
 GIB = 2**30
@@ -108,47 +106,3 @@ def generator(*scope: object) -> np.random.Generator:
 def seed_torch(*scope: object) -> None:
     """Seed torch's global generators, which dropout draws from."""
     torch.manual_seed(seed_of(*scope))
-
-
-def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write a file, mode 0600, whole or not at all.
-
-    Parameters
-    ----------
-    path
-        Its folder is created with mode 0700 where it is missing.
-    data
-        The content.
-    durable
-        Wait until the disk has it; not needed for what can be computed again.
-
-    Raises
-    ------
-    HomeError
-        The disk is full or the folder cannot be written.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        part.replace(path)
-        if durable:
-            _sync_folder(path.parent)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        message = f"A file could not be written ({error.strerror}). Free some space."
-        raise HomeError(message, detail=str(path)) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
