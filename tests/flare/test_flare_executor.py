@@ -1,5 +1,6 @@
 """A site's end over FLARE: bytes in, bytes out, and no word of an error."""
 
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -42,9 +43,15 @@ class Context:
         self.handlers[channel, topic] = cb
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp("made")
+    return provision(ProjectSpec("p", (SiteSpec("a"),)), root / "kits")["a"]
+
+
 @pytest.fixture
-def site(tmp_path):
-    kit = provision(ProjectSpec("p", (SiteSpec("a"),)), tmp_path / "kits")["a"]
+def site(made, tmp_path):
+    kit = shutil.copytree(made, tmp_path / "a")
     context = Context(kit)
     executor = FednbExecutor()
     executor.handle_event(EventType.START_RUN, context)

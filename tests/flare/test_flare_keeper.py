@@ -1,5 +1,6 @@
 """What the keeper does at each look, over a stand-in for the server."""
 
+import shutil
 import threading
 
 import msgspec
@@ -43,11 +44,15 @@ class Server:
         self.jobs.append("job")
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    project = ProjectSpec("p", (SiteSpec("a"), SiteSpec("b")))
+    return provision(project, tmp_path_factory.mktemp("made") / "kits")
+
+
 @pytest.fixture
-def place(tmp_path, monkeypatch):
-    kits = provision(
-        ProjectSpec("p", (SiteSpec("a"), SiteSpec("b"))), tmp_path / "kits"
-    )
+def place(made, tmp_path, monkeypatch):
+    kits = {name: shutil.copytree(kit, tmp_path / name) for name, kit in made.items()}
     monkeypatch.setattr(keepers, "Admin", Server)
     monkeypatch.setattr(keepers, "pid_of", lambda _: 1)
     server = Kit(kits["coordinator"])
