@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fednb.display.text import human_count
+from fednb.records.assessment import AssessmentPlan
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.specs import SplitSpec
 from fednb.records.tasks import (
@@ -123,12 +124,28 @@ def _logistic(plan: LogisticPlan) -> str:
     return f"Fit a logistic model of {plan.target} on {_features(plan)}, {_who(plan)}."
 
 
+def _assessment(plan: AssessmentPlan) -> str:
+    read = {
+        "embedding": ("the embeddings at the site",),
+        "score": ("the network's scores at the site",),
+    }.get(plan.features, ())
+    model = "Cox survival" if plan.model.family == "cox" else "logistic"
+    outcome = (plan.duration, plan.event) if plan.duration else (plan.target,)
+    also = f", also by {_listed(plan.subgroups)}" if plan.subgroups else ""
+    return (
+        f"Apply a finished {model} model of {_listed((*read, *plan.model.covariates))} "
+        f"to the {_SPLITS[plan.on]}, and report how well it predicts "
+        f"{_listed(outcome)}{also}. Its coefficients are listed below."
+    )
+
+
 _WORDS: dict[type, tuple[str, Callable[[Any], str]]] = {
     DescribePlan: ("Describe the dataset", _describe),
     StatisticsPlan: ("Aggregate statistics", _statistics),
     TrainingPlan: ("Train a network", _training),
     EvaluationPlan: ("Evaluate a network", _evaluation),
     EmbeddingPlan: ("Compute embeddings", _embedding),
+    AssessmentPlan: ("Assess a finished model", _assessment),
     CoxPlan: ("Fit a Cox model", _cox),
     LogisticPlan: ("Fit a logistic model", _logistic),
 }

@@ -8,6 +8,7 @@ import msgspec
 
 from fednb.errors import FednbError
 from fednb.records.arrays import Array
+from fednb.records.assessment import AssessmentPlan
 from fednb.records.base import Record, canonical, sha256_hex
 from fednb.records.heads import HeadPlan
 from fednb.records.specs import SummedPlan
@@ -281,7 +282,7 @@ def _inputs(
     weights = call.arrays.get("weights")
     if isinstance(plan, TrainingPlan) and place.round == 0 and weights is not None:
         yield _same_hash(weights, contract.initial.get(str(place.step), ""))
-    if isinstance(plan, HeadPlan):
+    if isinstance(plan, HeadPlan | AssessmentPlan):
         yield _embedding(plan, contract, approvals)
     wanted = artefact_of(plan)
     if wanted and weights is None:
@@ -301,7 +302,9 @@ def pinned(home: Home, run: str) -> dict[str, str]:
     return found
 
 
-def _embedding(plan: HeadPlan, contract: Contract, approvals: Approvals) -> Decision:
+def _embedding(
+    plan: HeadPlan | AssessmentPlan, contract: Contract, approvals: Approvals
+) -> Decision:
     """Check that embeddings belong to the requester whose contract made them."""
     if plan.embedding is None or plan.embedding.contract == "study":
         return ALLOWED

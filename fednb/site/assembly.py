@@ -204,8 +204,7 @@ class Assembly:
         analysis = analysis_of(plan, contract)
         totals = [np.asarray(unpack(a), dtype=np.float64) for a in history]
         embedding = ""
-        reads = isinstance(plan, HeadPlan | AssessmentPlan)
-        if reads and plan.embedding is not None:
+        if isinstance(plan, HeadPlan | AssessmentPlan) and plan.embedding is not None:
             made = plan.embedding.contract
             made = place.contract if made == "study" else made
             embedding = f"{made}-{plan.embedding.step}"

@@ -11,7 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fednb.errors import PlanError
+from fednb.records.assessment import AssessmentPlan
 from fednb.records.heads import CoxPlan, LogisticPlan
+from fednb.survival.assessment import assessment_of
 from fednb.survival.protocol import design_of
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ def _head(plan: Any, contract: Contract) -> Analysis:  # noqa: ANN401
 
 
 _ANALYSES: dict[type, Callable[[Any, Contract], Analysis]] = {
+    AssessmentPlan: assessment_of,
     CoxPlan: _head,
     LogisticPlan: _head,
 }

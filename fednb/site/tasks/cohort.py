@@ -13,6 +13,7 @@ import numpy as np
 
 from fednb.privacy.fits import EVALUATED, FITTED, FitBook
 from fednb.privacy.rules import Safe
+from fednb.records.assessment import AssessmentPlan
 from fednb.records.heads import HeadPlan
 from fednb.records.specs import SummedPlan
 from fednb.site.tasks.heads import load_embedding
@@ -43,6 +44,8 @@ def settled(job: Job, book: FitBook) -> Safe[Job]:
         None where a rule stops it. With the decisions behind it.
     """
     able = _complete(job)
+    if isinstance(job.plan, AssessmentPlan):
+        return _assessed(job, job.plan, book, able)
     if not isinstance(job.plan, HeadPlan):
         whole = book.patients(FITTED, able, able)
         return _drawn(job, book, (whole,))
@@ -60,6 +63,19 @@ def settled(job: Job, book: FitBook) -> Safe[Job]:
     split = {"train": patients[0], "validation": (), "test": patients[1]}
     made = msgspec.structs.replace(job, plan=plan, split=split)
     return Safe(made, drawn.decisions)
+
+
+def _assessed(
+    job: Job, plan: AssessmentPlan, book: FitBook, able: Members
+) -> Safe[Job]:
+    """Return an assessment's job on the patients that the rules let it have."""
+    found = book.patients(EVALUATED, _part(job, plan.on) & able, able)
+    drawn = _drawn(job, book, (found,))
+    if drawn.value is None:
+        return drawn
+    split = {"train": (), "validation": (), "test": _indices(found)}
+    plan = msgspec.structs.replace(plan, on="test")
+    return Safe(msgspec.structs.replace(job, plan=plan, split=split), drawn.decisions)
 
 
 def _drawn(job: Job, book: FitBook, found: tuple[Safe[Members], ...]) -> Safe[Job]:
@@ -92,7 +108,7 @@ def _complete(job: Job) -> Members:
     for name in plan.needs() if isinstance(plan, SummedPlan) else ():
         values = table[name]
         whole &= np.isfinite(values) if values.dtype.kind == "f" else values != ""
-    if isinstance(plan, HeadPlan):
+    if isinstance(plan, HeadPlan | AssessmentPlan):
         embedding = load_embedding(job, plan)
         if embedding is not None:
             whole &= np.isfinite(embedding).all(axis=1)

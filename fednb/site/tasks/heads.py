@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fednb.privacy.profiles import Profile
+    from fednb.records.assessment import AssessmentPlan
     from fednb.records.datasets import Column
     from fednb.records.heads import HeadPlan
     from fednb.site.tasks.job import Job
@@ -194,8 +195,8 @@ class Head:
         return np.asarray([round_count(c, profile) for c in counts], dtype=np.float64)
 
 
-def load_embedding(job: Job, plan: HeadPlan) -> Floats | None:
-    """Return a head's features from stored embeddings, shape (n, width)."""
+def load_embedding(job: Job, plan: HeadPlan | AssessmentPlan) -> Floats | None:
+    """Return a model's features from stored embeddings, shape (n, width)."""
     if plan.features == "none" or not job.embedding:
         return None
     path = Path(job.work) / "embeddings" / job.embedding

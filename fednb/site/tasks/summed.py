@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fednb.errors import PlanError
+from fednb.records.assessment import AssessmentPlan
 from fednb.records.heads import CoxPlan, LogisticPlan
+from fednb.site.tasks.assess import Assess
 from fednb.site.tasks.heads import Head
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class SiteHalf(Protocol):
 
 
 _HALVES: dict[type, Callable[[Job, Any, Sequence[Column]], SiteHalf]] = {
+    AssessmentPlan: Assess,
     CoxPlan: Head,
     LogisticPlan: Head,
 }

@@ -1,0 +1,245 @@
+"""Assessment of a finished model: how well it predicts, at sites old or new."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+from typing_extensions import override
+
+from fednb.errors import PlanError
+from fednb.records.base import Record
+from fednb.records.specs import (
+    EmbeddingRef,
+    Needs,
+    Phase,
+    Split,
+    SplitSpec,
+    SummedPlan,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST_BINS: Final = 400
+MOST_TIMES: Final = 400
+MOST_LEVELS: Final = 40
+"""Labels of a subgroup column (disclosure rule 14)."""
+INTERVALS: Final = 60
+"""Intervals of the default time grid, equal over the duration's declared bounds."""
+ASSESSED_TIMES: Final = 3
+"""Times of the default choice, at thirds of the grid that is well followed."""
+THRESHOLDS: Final = tuple(round(0.05 * i, 2) for i in range(1, 20))
+SLOPE_EVALUATIONS: Final = 12
+PAIRS: Final = 5
+"""Numbers of one `fednb.survival.pairs.PairSums`."""
+
+
+class FixedModel(Record, frozen=True):
+    """A finished head as numbers: what a contract carries to the sites.
+
+    Attributes
+    ----------
+    family
+        ``"cox"``: the linear predictor is a log hazard; ``"logistic"``: log odds.
+    covariates
+        Table columns, in the order of the coefficients, after the embedding's columns.
+    coefficients
+        Of the embedding's columns (or the score), then of the covariates, in their own
+        units.
+    center
+        Values at which the linear predictor is `intercept`, as many.
+    intercept
+        0 for a Cox model.
+    embedding, features
+        Embeddings that stay at the sites, as for a head; ``"score"`` alone with
+        coefficient 1 is the network itself.
+    """
+
+    family: Literal["cox", "logistic"]
+    coefficients: tuple[float, ...]
+    covariates: tuple[str, ...] = ()
+    center: tuple[float, ...] = ()
+    intercept: float = 0.0
+    embedding: EmbeddingRef | None = None
+    features: Literal["embedding", "score", "none"] = "none"
+
+    def __post_init__(self) -> None:
+        """Fill in the centre; refuse numbers that do not fit together."""
+        if not self.center:
+            zeros = (0.0,) * len(self.coefficients)
+            msgspec.structs.force_setattr(self, "center", zeros)
+        numbers = (*self.coefficients, *self.center, self.intercept)
+        fits = len(self.center) == len(self.coefficients) == self.width() > 0
+        if not fits or not all(map(math.isfinite, numbers)):
+            message = (
+                f"A model of {self.width()} columns needs as many finite coefficients; "
+                f"got {len(self.coefficients)}, and {len(self.center)} centres."
+            )
+            raise PlanError(message)
+
+    def width(self) -> int:
+        """Return the number of columns that the model uses."""
+        if self.features == "none" or self.embedding is None:
+            return len(self.covariates)
+        units = 1 if self.features == "score" else self.embedding.width
+        return units + len(self.covariates)
+
+
+class AssessmentPlan(SummedPlan, frozen=True):
+    """Assess a finished model: discrimination, calibration, and how sites differ.
+
+    Attributes
+    ----------
+    model
+        See `FixedModel`; ``fed.evaluate`` makes one of a result.
+    duration, event
+        Of a Cox model: columns of follow-up times and of 0/1 events.
+    target
+        Of a logistic model: the binary column.
+    on, split
+        The patients to assess on.
+    times
+        Ascending grid of times, the last one being the horizon; empty: 60 intervals
+        over the duration's declared bounds.
+    baseline
+        Cumulative hazard at each of `times` of a patient whose linear predictor is 0;
+        empty: estimated anew from the patients assessed, which every figure says that
+        rests on it.
+    at
+        Times of the AUC and of calibration, among `times`; empty: chosen at thirds of
+        what is well followed.
+    bins
+        Of risk, for pairs across sites and for calibration.
+    subgroups
+        Category or binary columns.
+    thresholds
+        Of the decision curve of a logistic model, ascending within (0, 1).
+    """
+
+    model: FixedModel
+    duration: str = ""
+    event: str = ""
+    target: str = ""
+    on: Split = "test"
+    split: SplitSpec = SplitSpec()
+    times: tuple[float, ...] = ()
+    baseline: tuple[float, ...] = ()
+    at: tuple[float, ...] = ()
+    bins: int = 20
+    subgroups: tuple[str, ...] = ()
+    thresholds: tuple[float, ...] = THRESHOLDS
+
+    def __post_init__(self) -> None:
+        """Take the embedding's split; check ranges."""
+        force = msgspec.structs.force_setattr
+        for field in ("times", "baseline", "at", "subgroups", "thresholds"):
+            force(self, field, tuple(getattr(self, field)))
+        if self.model.embedding is not None:
+            force(self, "split", self.model.embedding.split)
+        self._check_outcome()
+        _check_ascending("times", self.times, 0.0, math.inf)
+        _check_ascending("at", self.at, 0.0, math.inf)
+        _check_ascending("thresholds", self.thresholds, 0.0, 1.0)
+        if not 2 <= self.bins <= MOST_BINS or len(self.times) > MOST_TIMES:
+            message = (
+                f"Give 2 to {MOST_BINS} bins and at most {MOST_TIMES} times; got "
+                f"{self.bins} and {len(self.times)}."
+            )
+            raise PlanError(message)
+
+    def _check_outcome(self) -> None:
+        if self.model.family == "logistic":
+            named, wanted = bool(self.target), 'target="..."'
+        else:
+            named = bool(self.duration and self.event)
+            wanted = 'duration="..." and event="..."'
+        if not named:
+            message = f"Say what a {self.model.family} model is assessed by: {wanted}."
+            raise PlanError(message)
+        stray = [t for t in self.at if t not in self.times] if self.times else []
+        baseline = self.baseline
+        uneven = len(baseline) not in (0, len(self.times))
+        falls = any(b < a for a, b in zip((0.0, *baseline), baseline, strict=False))
+        if stray or uneven or falls or (self.at and not self.times):
+            message = (
+                "`at` lies among `times`, and a baseline has a value for each of them, "
+                f"never falling; got at={self.at}, {len(self.times)} times and "
+                f"{len(baseline)} values."
+            )
+            raise PlanError(message)
+
+    @property
+    def embedding(self) -> EmbeddingRef | None:
+        """Embeddings that the model reads."""
+        return self.model.embedding
+
+    @property
+    def features(self) -> str:
+        """What the model reads of them."""
+        return self.model.features
+
+    def intervals(self) -> int:
+        """Return the number of grid times; 0 for a logistic model."""
+        if self.model.family == "logistic":
+            return 0
+        return len(self.times) or INTERVALS
+
+    def assessed_times(self) -> int:
+        """Return how many times have an AUC and a calibration."""
+        if self.model.family == "logistic":
+            return 0
+        return len(self.at) or ASSESSED_TIMES
+
+    @override
+    def needs(self) -> Needs:
+        """Return outcome, covariates and subgroups."""
+        found: Needs = {}
+        if self.model.family == "cox":
+            found = {self.duration: ("number",), self.event: ("binary",)}
+        else:
+            found = {self.target: ("binary",)}
+        for name in self.model.covariates:
+            found[name] = ("number", "binary")
+        for name in self.subgroups:
+            found.setdefault(name, ("category", "binary"))
+        return found
+
+    @override
+    def columns_used(self) -> tuple[str, ...]:
+        """Return the columns that the plan uses, each once."""
+        used = (*self.needs(), self.split.column)
+        return tuple(dict.fromkeys(name for name in used if name))
+
+    @override
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the spread of the risk, the joint table, weighted sums, the slope.
+
+        And, where at least four sites hide what each estimated, the mean over sites.
+        """
+        m, e, b = self.intervals(), self.assessed_times(), self.bins
+        cox = self.model.family == "cox"
+        levels = len(self.subgroups) * MOST_LEVELS * (2 + PAIRS)
+        own = m + 1 if cox else 2 + 2 * (len(self.thresholds) + 1) + b
+        joint = 2 * (m + 1) * b + PAIRS + PAIRS + own + levels
+        kinds = 1 + (1 + e if cox else 0)
+        weighted = kinds * PAIRS + (kinds - 1) * PAIRS + (m + e * b + 1 if cox else 0)
+        columns = 1 if cox else 2
+        slope = columns + columns * (columns + 1) // 2 + 1
+        return (
+            Phase("risk", 5 + len(self.needs())),
+            Phase("joint", joint),
+            Phase("weighted", weighted),
+            Phase("slope", slope, SLOPE_EVALUATIONS),
+            Phase("between", 2),
+        )
+
+
+def _check_ascending(
+    name: str, values: Sequence[float], above: float, below: float
+) -> None:
+    rising = all(a < b for a, b in zip((above, *values), values, strict=False))
+    if not rising or not all(v < below for v in values):
+        message = f"{name} must ascend strictly between {above:g} and {below:g}."
+        raise PlanError(message)

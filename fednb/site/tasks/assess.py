@@ -1,0 +1,397 @@
+"""A finished model's assessment at a site; see `fednb.survival.assessment`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fednb.errors import DatasetError
+from fednb.privacy.cells import check_dominance
+from fednb.privacy.joint import held, safe_joint, safe_margin
+from fednb.privacy.rounding import round_count
+from fednb.privacy.rules import THRESHOLD
+from fednb.records.assessment import AssessmentPlan
+from fednb.site.tasks.heads import load_embedding
+from fednb.site.tasks.table import table_of
+from fednb.survival.brier import brier_sums
+from fednb.survival.censoring import intervals_of
+from fednb.survival.decision_curve import threshold_cells
+from fednb.survival.logistic import logistic_sums
+from fednb.survival.meta_analysis import effect_sums, logit, mean_sums
+from fednb.survival.pairs import PairSums, survival_pairs, two_sample_pairs
+from fednb.survival.pooled_concordance import (
+    cross_part,
+    joint_table,
+    survival_bin_pairs,
+    time_bin_pairs,
+)
+from fednb.survival.protocol import column_bounds
+from fednb.survival.riskset import RiskSets
+from fednb.survival.time_auc import auc_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from fednb.privacy.profiles import Profile
+    from fednb.records.datasets import Column
+    from fednb.records.outputs import Decision
+    from fednb.site.tasks.job import Job
+    from fednb.survival.assessment import AssessmentDesign, AssessmentState
+
+    Floats = NDArray[np.float64]
+    Members = NDArray[np.bool_]
+
+_TENTH = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Complete rows of the patients assessed, each of shape (n,)."""
+
+    risk: Floats
+    time: Floats
+    event: Floats
+    index: NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    """Rows on the grid and in bins, their table, and what is shown of it."""
+
+    interval: NDArray[np.intp]
+    bins: NDArray[np.intp]
+    own: Floats
+    shown: Floats
+
+
+class Assess:
+    """An assessment at one site; keeps its rows between the rounds of a run.
+
+    Parameters
+    ----------
+    job
+        The first call's job: plan, table, split and embedding.
+    design
+        What the contract fixes.
+    columns
+        Declarations in the contract.
+    """
+
+    def __init__(
+        self, job: Job, design: AssessmentDesign, columns: Sequence[Column]
+    ) -> None:
+        plan = job.plan
+        if not isinstance(plan, AssessmentPlan):
+            message = f"{type(plan).__name__} assesses nothing."
+            raise DatasetError([message])
+        self._plan = plan
+        self._design = design
+        self._columns = {column.name: column for column in columns}
+        self._table = table_of(job)
+        self._rows = self._read(job, plan)
+        self._placed: _Placed | None = None
+        self._sorted: RiskSets | None = None
+
+    def vector(
+        self, state: AssessmentState, profile: Profile
+    ) -> tuple[Floats, tuple[Decision, ...]]:
+        """Return this site's part of what `state` asks for, after the rules.
+
+        Returns
+        -------
+        vector
+            The phase's blocks; see `fednb.survival.assessment.AssessmentDesign`.
+        decisions
+            Verdicts of the rules; where one denies, the vector must not leave.
+        """
+        decisions = self._check(state, profile)
+        if not all(d.allow for d in decisions):
+            return np.zeros(0), decisions
+        make = {
+            "risk": self._risk,
+            "joint": self._joint,
+            "weighted": self._weighted,
+            "slope": self._slope,
+            "between": self._between,
+        }[state.phase]
+        blocks = make(state, profile)
+        return self._design.layout(state.phase).join(blocks), decisions
+
+    def _read(self, job: Job, plan: AssessmentPlan) -> _Rows:
+        names = ("train", "validation", "test") if plan.on == "all" else (plan.on,)
+        index = np.sort(np.concatenate([np.asarray(job.split[n], int) for n in names]))
+        parts = []
+        embedding = load_embedding(job, plan)
+        if embedding is not None:
+            parts.append(embedding[index])
+        for name in plan.model.covariates:
+            low, high = column_bounds(self._columns[name])
+            parts.append(np.clip(self._numbers(name)[index], low, high)[:, None])
+        x = np.concatenate(parts, axis=1)
+        centred = x - np.asarray(plan.model.center)
+        risk = centred @ np.asarray(plan.model.coefficients) + plan.model.intercept
+        if self._design.cox:
+            time, event = self._numbers(plan.duration), self._numbers(plan.event)
+        else:
+            event = self._numbers(plan.target)
+            time = np.zeros(len(event))
+        time, event = time[index], event[index]
+        whole = np.isfinite(risk) & np.isfinite(time) & np.isfinite(event)
+        risk, time, event = risk[whole], time[whole], event[whole]
+        if self._design.cox:
+            # nobody is followed beyond the horizon
+            horizon = self._design.grid[-1]
+            event = np.where(time <= horizon, event, 0.0)
+            time = np.minimum(time, np.nextafter(horizon, np.inf))
+        return _Rows(risk, time, event, index[whole])
+
+    def _numbers(self, name: str) -> Floats:
+        return np.asarray(self._table[name], dtype=np.float64)
+
+    def _check(self, state: AssessmentState, profile: Profile) -> tuple[Decision, ...]:
+        n = len(self._rows.risk)
+        reason = f"{n} patients to assess; at least {profile.threshold} are needed"
+        enough = THRESHOLD.decide(reason, profile, allow=n >= profile.threshold)
+        if state.phase == "risk" or not self._design.cox or not enough.allow:
+            return (enough,)
+        # totals of exp(risk) at coefficients that single one patient out are hers
+        hazards = np.exp(self._rows.risk - state.mean)
+        return (enough, check_dominance(hazards, profile))
+
+    def _risk(self, state: AssessmentState, profile: Profile) -> Mapping[str, Floats]:
+        del state
+        rows = self._rows
+        n, events = len(rows.risk), int(rows.event.sum())
+        mean, std = float(rows.risk.mean()), float(rows.risk.std())
+        if not profile.exact:
+            # they only place the bins: two decimals are enough
+            mean, std = round(mean, 2), round(std, 2)
+            n, events = round_count(n, profile), round_count(events, profile)
+        spread = np.array([n, events, n * mean, n * (std**2 + mean**2)])
+        gone = [self._missing(name) for name in self._design.columns]
+        counts = [np.any(gone, axis=0), *gone]
+        missing = [round_count(int(m.sum()), profile) for m in counts]
+        return {"spread": spread, "missing": np.asarray(missing, dtype=np.float64)}
+
+    def _missing(self, name: str) -> Members:
+        values = self._table[name]
+        if values.dtype.kind == "f":
+            return ~np.isfinite(np.asarray(values, dtype=np.float64))
+        return np.asarray(values == "", dtype=np.bool_)
+
+    def _place(self, state: AssessmentState, profile: Profile) -> _Placed:
+        if self._placed is None:
+            rows, b = self._rows, self._plan.bins
+            grid = np.asarray(self._design.grid)
+            interval = intervals_of(rows.time, grid) if grid.size else rows.index * 0
+            bins = state.bins_of(rows.risk, b)
+            own = joint_table(interval, rows.event, bins, (grid.size + 1, b))
+            self._placed = _Placed(interval, bins, own, safe_joint(own, profile))
+        return self._placed
+
+    def _joint(self, state: AssessmentState, profile: Profile) -> Mapping[str, Floats]:
+        rows, placed = self._rows, self._place(state, profile)
+        everybody = np.ones(len(rows.risk), dtype=np.bool_)
+        found = {
+            "table": placed.shown,
+            "pairs": self._pairs(everybody, state, profile),
+            "effects": effect_sums(*self._effect(profile)),
+            "levels": self._levels(state, profile),
+        }
+        if self._design.cox:
+            hazards = np.exp(rows.risk - state.mean)
+            found["hazards"] = self._at_risk(hazards, placed, profile)
+            return found
+        chance = 1.0 / (1.0 + np.exp(-np.clip(rows.risk, -700, 700)))
+        sign = 2.0 * rows.event - 1.0
+        losses = np.logaddexp(0.0, -sign * rows.risk).sum()
+        squares = ((chance - rows.event) ** 2).sum()
+        cells = threshold_cells(chance, rows.event, self._plan.thresholds)
+        found["losses"] = _rounded(np.array([losses, squares]), _TENTH, profile)
+        found["cells"] = np.stack([safe_margin(row, profile) for row in cells])
+        found["predicted"] = self._by_bin(chance, placed, profile)
+        return found
+
+    def _at_risk(self, hazards: Floats, placed: _Placed, profile: Profile) -> Floats:
+        """Sum hazards at the start of each interval, exact where enough left since."""
+        count = len(self._design.grid) + 1
+        if self._plan.baseline:
+            return np.zeros(count)
+        of = np.bincount(placed.interval, weights=hazards, minlength=count)
+        sums = np.append(of[::-1].cumsum()[::-1], 0.0)
+        exits = np.bincount(placed.interval, minlength=count).astype(np.float64)
+        return held(_rounded(sums, _TENTH, profile), exits, profile)[:-1]
+
+    def _by_bin(self, values: Floats, placed: _Placed, profile: Profile) -> Floats:
+        """Sum values in each bin, merged where a bin holds too few."""
+        b = self._plan.bins
+        sums = np.bincount(placed.bins, weights=values, minlength=b)
+        running = _rounded(np.concatenate([[0.0], np.cumsum(sums)]), _TENTH, profile)
+        counts = np.bincount(placed.bins, minlength=b).astype(np.float64)
+        return np.diff(held(running, counts, profile))
+
+    def _pairs(
+        self, members: Members, state: AssessmentState, profile: Profile
+    ) -> Floats:
+        """Sum pairs within the site, a patient of all sites."""
+        rows = self._rows
+        event = rows.event[members]
+        if event.sum() < profile.threshold and not profile.exact:
+            return PairSums.none().to_vector()
+        found = survival_pairs(rows.time[members], event, rows.risk[members])
+        return _short(found, state, profile)
+
+    def _effect(self, profile: Profile) -> tuple[float, float]:
+        """Return the site's C (or AUC) on the logit scale, and its variance."""
+        rows = self._rows
+        if rows.event.sum() < profile.threshold and not profile.exact:
+            return np.nan, np.nan
+        found = survival_pairs(rows.time, rows.event, rows.risk)
+        if found.comparable <= 0:
+            return np.nan, np.nan
+        effect, variance = logit(found.index, found.std_error)
+        if profile.exact:
+            return effect, variance
+        return round(effect, 2), _digits(variance, 2)
+
+    def _levels(self, state: AssessmentState, profile: Profile) -> Floats:
+        """Sum each subgroup; one that is too small takes the next smallest along."""
+        masks = [self._members(name, label) for name, label in self._design.levels]
+        found = np.zeros((len(masks), 2 + len(PairSums.none().to_vector())))
+        for name in self._plan.subgroups:
+            here = [i for i, (c, _) in enumerate(self._design.levels) if c == name]
+            sizes = {i: int(masks[i].sum()) for i in here}
+            kept = [i for i in here if sizes[i] >= max(profile.threshold, 1)]
+            # subtraction from the total would give back a single one left out
+            alone = len(here) - len(kept) == 1 and not profile.exact
+            if alone and kept:
+                kept.remove(min(kept, key=lambda i: (sizes[i], i)))
+            for i in kept:
+                events = int(self._rows.event[masks[i]].sum())
+                counts = [round_count(c, profile) for c in (sizes[i], events)]
+                pairs = self._pairs(masks[i], state, profile)
+                found[i] = np.concatenate([counts, pairs])
+        return found
+
+    def _members(self, name: str, label: str) -> Members:
+        values = self._table[name][self._rows.index]
+        wanted = float(label) if values.dtype.kind == "f" else label
+        return np.asarray(values == wanted, dtype=np.bool_)
+
+    def _weighted(
+        self, state: AssessmentState, profile: Profile
+    ) -> Mapping[str, Floats]:
+        placed = self._place(state, profile)
+        total = state.blocks["joint"]["table"]
+        cross = [
+            cross_part(kernel, placed.own, placed.shown, total)
+            for kernel in state.kernels(self._design)
+        ]
+        pairs, same = self._weighted_pairs(state, placed, profile)
+        found = {
+            "cross": self._per_patient(np.array(cross), state, profile),
+            "same": self._per_patient(np.array(same), state, profile),
+            "pairs": np.array(pairs).reshape(len(pairs), -1 if pairs else 5),
+        }
+        if self._design.cox:
+            found.update(self._predictions(state, placed, profile))
+        return found
+
+    def _weighted_pairs(
+        self, state: AssessmentState, placed: _Placed, profile: Profile
+    ) -> tuple[list[Floats], list[Floats]]:
+        """Sum pairs within the site for Uno's C and each AUC, and those of one bin."""
+        rows = self._rows
+        same = [survival_bin_pairs(rows.time, rows.event, rows.risk, placed.bins)]
+        pairs: list[Floats] = []
+        curves = state.curves
+        if curves is None:
+            return pairs, same
+        weight = (curves.death_weight**2)[placed.interval]
+        columns = (placed.interval, rows.event, rows.risk)
+        pairs.append(_short(survival_pairs(*columns, weight), state, profile))
+        same.append(survival_bin_pairs(*columns, placed.bins, weight))
+        for at in state.at:
+            case, control = auc_weights(at, placed.interval, rows.event, curves)
+            made = two_sample_pairs(case, control, rows.risk)
+            pairs.append(_short(made, state, profile))
+            same.append(time_bin_pairs(case, control, rows.risk, placed.bins))
+        return pairs, same
+
+    def _predictions(
+        self, state: AssessmentState, placed: _Placed, profile: Profile
+    ) -> dict[str, Floats]:
+        """Sum weighted squared errors, predicted deaths by bin, and expected deaths."""
+        if state.curves is None or state.hazard is None:
+            message = "The pooled curves are not known yet."
+            raise DatasetError([message])
+        log_hazard = self._rows.risk - state.mean
+        hazards = np.exp(log_hazard)
+        squares = brier_sums(
+            log_hazard, state.hazard, placed.interval, self._rows.event, state.curves
+        )
+        running = np.concatenate([[0.0], squares, squares[-1:]])
+        left = np.bincount(placed.interval, minlength=len(squares) + 1)
+        exits = left.astype(np.float64)
+        kept = held(_rounded(running, _TENTH, profile), exits, profile)
+        predicted = [
+            self._by_bin(1.0 - np.exp(-hazards * state.hazard[at]), placed, profile)
+            for at in state.at
+        ]
+        reached = np.minimum(placed.interval, len(squares) - 1)
+        expected = float((hazards * state.hazard[reached]).sum())
+        return {
+            "brier": kept[1:-1],
+            "predicted": np.array(predicted),
+            "expected": _rounded(np.array([expected]), _TENTH, profile),
+        }
+
+    @staticmethod
+    def _per_patient(pairs: Floats, state: AssessmentState, profile: Profile) -> Floats:
+        return _rounded(pairs, 10.0, profile) / state.n
+
+    def _slope(self, state: AssessmentState, profile: Profile) -> Mapping[str, Floats]:
+        del profile
+        if state.newton is None:
+            message = "The slope's fit was not begun."
+            raise DatasetError([message])
+        rows, beta = self._rows, state.newton.trial
+        z = ((rows.risk - state.mean) / state.std)[:, None]
+        if self._design.cox:
+            if self._sorted is None:
+                self._sorted = RiskSets(z, rows.time, rows.event)
+            sums = self._sorted.sums(beta, "efron")
+        else:
+            design = np.column_stack([z, np.ones(len(z))])
+            sums = logistic_sums(design, rows.event, beta)
+        return {"sums": sums.rounded(self._design.precision).to_vector()}
+
+    def _between(
+        self, state: AssessmentState, profile: Profile
+    ) -> Mapping[str, Floats]:
+        tau2 = state.between.tau2 if state.between else 0.0
+        return {"mean": mean_sums(*self._effect(profile), tau2)}
+
+
+def _short(pairs: PairSums, state: AssessmentState, profile: Profile) -> Floats:
+    """Return pair sums a patient: pairs to the nearest ten, squares in three digits."""
+    vector = pairs.to_vector()
+    if not profile.exact:
+        vector[:2] = np.rint(vector[:2] / 10.0) * 10.0
+        vector[2:] = [_digits(v, 3) for v in vector[2:].tolist()]
+    return PairSums.from_vector(vector).per(state.n).to_vector()
+
+
+def _rounded(values: Floats, step: float, profile: Profile) -> Floats:
+    if profile.exact:
+        return values
+    return np.asarray(np.rint(values / step) * step)
+
+
+def _digits(value: float, digits: int) -> float:
+    """Return a number in so many significant digits."""
+    return float(f"{value:.{digits - 1}e}")

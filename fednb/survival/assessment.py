@@ -1,0 +1,369 @@
+"""The rounds of an assessment, and what a contract fixes about it.
+
+Round 1 sums the spread of the risk, from which its bins follow; round 2 the joint table
+of event, interval and bin, and exact pairs within sites; round 3 what rests on the
+pooled curves: pairs across sites, inverse-probability weights, predictions; then a
+one-column fit for the slope; last, the mean over sites at the variance between them.
+What comes next is a pure function of the totals so far (disclosure rule 19).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from fednb.errors import FitError, InputError
+from fednb.records.assessment import INTERVALS, AssessmentPlan
+from fednb.survival.censoring import GridCurves, grid_curves
+from fednb.survival.layout import Layout
+from fednb.survival.meta_analysis import Heterogeneity, heterogeneity
+from fednb.survival.newton import NewtonOptions, NewtonState, start, update
+from fednb.survival.pairs import PAIR_SUMS
+from fednb.survival.pooled_concordance import Kernel, survival_kernel, time_kernel
+from fednb.survival.protocol import SECURE_STEP
+from fednb.survival.sums import LikelihoodSums, vector_length
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fednb.records.contracts import Contract
+    from fednb.records.datasets import Column
+    from fednb.survival.sums import Floats
+
+AT_RISK_LEAST: Final = 10
+"""Curves are cut where fewer are at risk (disclosure rule 10)."""
+
+HIDING_SITES: Final = 4
+"""With fewer, the mean over sites would tell each site's estimate."""
+
+_LEVEL_SUMS = 2 + PAIR_SUMS
+
+
+@dataclass(frozen=True)
+class AssessmentDesign:
+    """What a contract fixes about an assessment.
+
+    Attributes
+    ----------
+    plan
+        What is assessed, and how.
+    grid
+        Times, ascending; none for a logistic model.
+    levels
+        Subgroups: column and label, in order.
+    columns
+        Columns whose missing values are counted.
+    precision, parts, step
+        As for `fednb.survival.protocol.HeadDesign`.
+    exact
+        Whether the profile is the open one.
+    """
+
+    plan: AssessmentPlan
+    grid: tuple[float, ...]
+    levels: tuple[tuple[str, str], ...]
+    columns: tuple[str, ...]
+    precision: float = 0.0
+    parts: int = 1
+    step: float = 0.0
+    exact: bool = False
+
+    @property
+    def cox(self) -> bool:
+        """Whether the model is one of survival."""
+        return self.plan.model.family == "cox"
+
+    def layout(self, phase: str) -> Layout:
+        """Return what a phase's vector holds."""
+        return Layout(tuple(self._blocks(phase)))
+
+    def _blocks(self, phase: str) -> list[tuple[str, tuple[int, ...]]]:
+        plan, m, b = self.plan, len(self.grid), self.plan.bins
+        if phase == "risk":
+            return [("spread", (4,)), ("missing", (1 + len(self.columns),))]
+        if phase == "joint":
+            own: list[tuple[str, tuple[int, ...]]] = [("hazards", (m + 1,))]
+            if not self.cox:
+                cells = (2, len(plan.thresholds) + 1)
+                own = [("losses", (2,)), ("cells", cells), ("predicted", (b,))]
+            return [
+                ("table", (2, m + 1, b)),
+                ("pairs", (PAIR_SUMS,)),
+                ("effects", (5,)),
+                *own,
+                ("levels", (len(self.levels), _LEVEL_SUMS)),
+            ]
+        if phase == "weighted":
+            return self._weighted_blocks(m, b)
+        if phase == "slope":
+            return [("sums", (vector_length(1 if self.cox else 2),))]
+        return [("mean", (2,))]
+
+    def _weighted_blocks(self, m: int, b: int) -> list[tuple[str, tuple[int, ...]]]:
+        e = self.plan.assessed_times()
+        kinds = 2 + e if self.cox else 1
+        blocks: list[tuple[str, tuple[int, ...]]] = [
+            ("cross", (kinds, 3)),
+            ("same", (kinds, 2)),
+            ("pairs", (kinds - 1, PAIR_SUMS)),
+        ]
+        if self.cox:
+            blocks += [("brier", (m,)), ("predicted", (e, b)), ("expected", (1,))]
+        return blocks
+
+    def replay(self, history: Sequence[Floats]) -> AssessmentState:
+        """Return where the assessment stands after the totals of `history`.
+
+        Raises
+        ------
+        FitError
+            There is nothing to assess: no spread of risk, no events.
+        """
+        state = AssessmentState()
+        for total in history:
+            if state.phase == "done":
+                message = "The assessment is finished; no further round is answered."
+                raise InputError(message)
+            blocks = self.layout(state.phase).split(np.asarray(total))
+            state = _STEPS[state.phase](self, state, blocks)
+        return state
+
+
+@dataclass(frozen=True, eq=False)
+class AssessmentState:
+    """Where an assessment stands.
+
+    Attributes
+    ----------
+    phase
+        What the next round asks for.
+    n, events
+        Patients and events (positives), rounded in most profiles.
+    mean, std
+        Of the linear predictor.
+    blocks
+        Totals so far, by phase and name.
+    curves
+        Survival and censoring on the grid.
+    hazard
+        Cumulative, at each grid time, of a patient of the mean linear predictor.
+    at
+        Numbers of the grid times of the AUC and of calibration.
+    between
+        Variance between sites; None where fewer than two have an estimate.
+    newton, options
+        Of the slope's fit.
+    refusal
+        Why there is no slope; empty where there is one.
+    """
+
+    phase: str = "risk"
+    n: int = 0
+    events: int = 0
+    mean: float = 0.0
+    std: float = 1.0
+    blocks: Mapping[str, Mapping[str, Floats]] = field(default_factory=dict)
+    curves: GridCurves | None = None
+    hazard: Floats | None = None
+    at: tuple[int, ...] = ()
+    between: Heterogeneity | None = None
+    newton: NewtonState | None = None
+    options: NewtonOptions | None = None
+    refusal: str = ""
+
+    def bins_of(self, risk: Floats, bins: int) -> np.ndarray:
+        """Return the bin of each linear predictor: equal shares of a normal curve."""
+        edges = [NormalDist().inv_cdf(k / bins) for k in range(1, bins)]
+        return np.searchsorted(np.asarray(edges), (risk - self.mean) / self.std)
+
+    def kernels(self, design: AssessmentDesign) -> tuple[Kernel, ...]:
+        """Return the kernels of Harrell's C, then Uno's, then of each AUC."""
+        ones = np.ones(len(design.grid) + 1)
+        if self.curves is None:
+            return (survival_kernel(ones),)
+        weight = self.curves.death_weight
+        times = (time_kernel(weight, at) for at in self.at)
+        return (survival_kernel(ones), survival_kernel(weight**2), *times)
+
+
+def assessment_of(plan: AssessmentPlan, contract: Contract) -> AssessmentDesign:
+    """Return the design that a contract's assessment has, the same at every site.
+
+    Parameters
+    ----------
+    plan
+        The step.
+    contract
+        Declares the columns, and how totals are protected.
+    """
+    declared = {column.name: column for column in contract.columns}
+    levels = [(n, v) for n in plan.subgroups for v in _labels(declared[n])]
+    privacy = contract.privacy
+    return AssessmentDesign(
+        plan=plan,
+        grid=_grid(plan, declared),
+        levels=tuple(levels),
+        columns=tuple(plan.needs()),
+        precision=privacy.precision,
+        parts=len(contract.participants),
+        step=SECURE_STEP if privacy.secure_sum else 0.0,
+        exact=privacy.profile == "open",
+    )
+
+
+def _grid(plan: AssessmentPlan, declared: Mapping[str, Column]) -> tuple[float, ...]:
+    if plan.model.family == "logistic":
+        return ()
+    if plan.times:
+        return plan.times
+    upper = declared[plan.duration].upper
+    return tuple(upper * k / INTERVALS for k in range(1, INTERVALS + 1))
+
+
+def _labels(column: Column) -> tuple[str, ...]:
+    return ("0", "1") if column.kind == "binary" else column.levels
+
+
+def _kept(
+    state: AssessmentState, blocks: Mapping[str, Floats]
+) -> dict[str, Mapping[str, Floats]]:
+    return {**state.blocks, state.phase: blocks}
+
+
+def _after_risk(
+    design: AssessmentDesign, state: AssessmentState, blocks: Mapping[str, Floats]
+) -> AssessmentState:
+    n, events, total, squares = blocks["spread"].tolist()
+    if round(n) < 2 or round(events) < 1:
+        message = (
+            f"There are {round(n)} patients and {round(events)} events over all sites; "
+            "an assessment needs at least 2 and 1. Choose another part or outcome."
+        )
+        raise FitError(message)
+    mean = total / n
+    std = float(np.sqrt(max(squares / n - mean**2, 0.0)))
+    if std < max(1e-9, design.step):
+        message = "The model gives every patient the same risk; nothing is assessed."
+        raise FitError(message)
+    return replace(
+        state,
+        phase="joint",
+        n=round(n),
+        events=round(events),
+        mean=mean,
+        std=std,
+        blocks=_kept(state, blocks),
+    )
+
+
+def _after_joint(
+    design: AssessmentDesign, state: AssessmentState, blocks: Mapping[str, Floats]
+) -> AssessmentState:
+    try:
+        between = heterogeneity(blocks["effects"])
+    except FitError:
+        between = None
+    state = replace(
+        state, phase="weighted", blocks=_kept(state, blocks), between=between
+    )
+    if not design.cox:
+        return state
+    censored, deaths = blocks["table"].sum(axis=2)
+    curves = grid_curves(deaths, censored)
+    hazard = _hazard(design, state, curves, blocks["hazards"])
+    return replace(state, curves=curves, hazard=hazard, at=_times(design, curves))
+
+
+def _hazard(
+    design: AssessmentDesign,
+    state: AssessmentState,
+    curves: GridCurves,
+    sums: Floats,
+) -> Floats:
+    """Return the cumulative hazard of a patient of the mean risk (Breslow's)."""
+    if design.plan.baseline:
+        given = np.asarray(design.plan.baseline, dtype=np.float64)
+        return np.asarray(given * np.exp(state.mean))
+    whole = sums[:-1]
+    steps = np.divide(
+        curves.deaths, whole, out=np.zeros_like(whole), where=whole > 1e-9
+    )
+    return np.asarray(np.cumsum(steps))
+
+
+def followed(curves: GridCurves) -> int:
+    """Return how many grid times have enough patients beyond them (rule 10)."""
+    beyond = curves.at_risk - curves.deaths
+    enough = (beyond >= AT_RISK_LEAST) & (curves.after_weight > 0)
+    return int(np.argmin(enough)) if not enough.all() else len(enough)
+
+
+def _times(design: AssessmentDesign, curves: GridCurves) -> tuple[int, ...]:
+    if design.plan.at:
+        return tuple(design.grid.index(t) for t in design.plan.at)
+    most = max(followed(curves), 1)
+    count = design.plan.assessed_times()
+    return tuple(max(round(most * (k + 1) / count) - 1, 0) for k in range(count))
+
+
+def _after_weighted(
+    design: AssessmentDesign, state: AssessmentState, blocks: Mapping[str, Floats]
+) -> AssessmentState:
+    options = NewtonOptions(
+        precision=max(design.precision, design.step), parts=design.parts
+    )
+    newton = start(1 if design.cox else 2)
+    return replace(
+        state,
+        phase="slope",
+        blocks=_kept(state, blocks),
+        newton=newton,
+        options=options,
+    )
+
+
+def _after_slope(
+    design: AssessmentDesign, state: AssessmentState, blocks: Mapping[str, Floats]
+) -> AssessmentState:
+    if state.newton is None or state.options is None:
+        message = "The slope's fit was not begun."
+        raise InputError(message)
+    names = ("risk",) if design.cox else ("risk", "intercept")
+    following = "between" if may_pool(design, state) else "done"
+    try:
+        sums = LikelihoodSums.from_vector(blocks["sums"], len(names))
+        newton = update(state.newton, sums, state.options, names)
+    except FitError as error:
+        # a model that separates the patients has no slope; all else still stands
+        return replace(state, phase=following, newton=None, refusal=str(error))
+    phase = following if newton.converged else "slope"
+    return replace(state, phase=phase, newton=newton)
+
+
+def may_pool(design: AssessmentDesign, state: AssessmentState) -> bool:
+    """Return whether the mean over sites may be asked for.
+
+    With few sites the sums of both rounds could be solved for each site's estimate.
+    """
+    if state.between is None:
+        return False
+    return state.between.sites >= (2 if design.exact else HIDING_SITES)
+
+
+def _after_between(
+    design: AssessmentDesign, state: AssessmentState, blocks: Mapping[str, Floats]
+) -> AssessmentState:
+    del design
+    return replace(state, phase="done", blocks=_kept(state, blocks))
+
+
+_STEPS = {
+    "risk": _after_risk,
+    "joint": _after_joint,
+    "weighted": _after_weighted,
+    "slope": _after_slope,
+    "between": _after_between,
+}
