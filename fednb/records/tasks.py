@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from fednb.errors import PlanError
+from fednb.records.assessment import AssessmentPlan
 from fednb.records.base import Record
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.specs import (
@@ -182,6 +183,7 @@ AnyPlan = (
     | EmbeddingPlan
     | CoxPlan
     | LogisticPlan
+    | AssessmentPlan
 )
 
 
