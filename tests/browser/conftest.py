@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -32,6 +34,8 @@ FLAGS = (
     "--disable-sync",
 )
 LEFT_OUT = pytest.StashKey[int]()
+SLOW_MS = 240_000
+"""WebGL by the processor alone: a first picture can take a minute."""
 
 
 def chromium() -> str | None:
@@ -126,3 +130,35 @@ def lab(server, context, watch):
     assert watch.requests
     assert watch.strangers() == []
     assert watch.errors == []
+
+
+def in_a_browser(server, folder, flags, act):
+    """Act on a page of another Chromium: Playwright lives once in a thread.
+
+    Returns the paths that the page asked for, after the checks of `lab`.
+    """
+    watch = Watch(server.url)
+
+    def go():
+        with sync_playwright() as playwright:
+            context = playwright.chromium.launch_persistent_context(
+                folder,
+                executable_path=chromium(),
+                args=flags,
+                viewport={"width": 900, "height": 800},
+            )
+            try:
+                context.set_default_timeout(SLOW_MS)
+                watch.follow(context)
+                page = context.new_page()
+                watch.follow_sockets(page)
+                act(LabPage(page, server))
+            finally:
+                context.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(go).result()
+    assert watch.requests
+    assert watch.strangers() == []
+    assert watch.errors == []
+    return [urlsplit(url).path for url in watch.requests]

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
-
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from browser.conftest import FLAGS, chromium
-from browser.lab import LabPage, Watch
+from browser.conftest import FLAGS, SLOW_MS, in_a_browser
 from fednb.serverextension import viewer_files
-
-SLOW_MS = 240_000
-"""WebGL by the processor alone: a first picture can take a minute."""
 
 MAKE = """
 import numpy as np
@@ -90,35 +83,6 @@ def test_a_mock_view_is_live_with_hostile_names_as_text(lab, server):
     )
     view_type = "application/vnd.jupyter.widget-view+json"
     assert outputs == [view_type, "image/png", "text/plain"]
-
-
-def in_a_browser(server, folder, flags, act):
-    """Act on a page of another Chromium: Playwright lives once in a thread."""
-    watch = Watch(server.url)
-
-    def go():
-        with sync_playwright() as playwright:
-            context = playwright.chromium.launch_persistent_context(
-                folder,
-                executable_path=chromium(),
-                args=flags,
-                viewport={"width": 900, "height": 800},
-            )
-            try:
-                context.set_default_timeout(SLOW_MS)
-                watch.follow(context)
-                page = context.new_page()
-                watch.follow_sockets(page)
-                act(LabPage(page, server))
-            finally:
-                context.close()
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(go).result()
-    assert watch.requests
-    assert watch.strangers() == []
-    assert watch.errors == []
-    return [urlsplit(url).path for url in watch.requests]
 
 
 @pytest.mark.long
