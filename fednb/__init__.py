@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fednb.phantom.demo import DemoSize, demo
     from fednb.records.contracts import Contract, Resources
     from fednb.records.datasets import Column, DatasetCard
+    from fednb.records.dp import DP
     from fednb.records.heads import CoxPlan, LogisticPlan
     from fednb.records.specs import ModelSpec, SplitSpec, TransformSpec
     from fednb.records.studies import EMBEDDING, StudyPlan
@@ -46,6 +47,7 @@ _WHERE = {
     "Column": "fednb.records.datasets",
     "Contract": "fednb.records.contracts",
     "CoxPlan": "fednb.records.heads",
+    "DP": "fednb.records.dp",
     "DatasetCard": "fednb.records.datasets",
     "DemoSize": "fednb.phantom.demo",
     "DescribePlan": "fednb.records.tasks",
@@ -70,6 +72,7 @@ _WHERE = {
 }
 
 __all__ = [
+    "DP",
     "EMBEDDING",
     "Column",
     "Contract",

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fednb.errors import PlanError, UnknownNameError
 from fednb.imaging import transforms
 from fednb.models import registry as models
+from fednb.privacy.dp import settle_dp
 from fednb.privacy.egress import outputs_of
 from fednb.privacy.profiles import (
     MAX_PARAMETER_SHARE,
@@ -268,7 +269,10 @@ def _settle_training(
         if modality not in offered:
             raise UnknownNameError("modality", modality, offered)
     chosen = plan.modalities or tuple(offered)
-    return msgspec.structs.replace(plan, modalities=chosen)
+    plan = msgspec.structs.replace(plan, modalities=chosen)
+    if plan.dp is not None:
+        strategy.check_private()
+    return settle_dp(plan, [cards[name].subjects for name in sorted(cards)])
 
 
 def _check_columns(plan: SummedPlan, cards: Mapping[str, DatasetCard]) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fednb.records.contracts import Contract, OutputSpec
+    from fednb.records.dp import DP
     from fednb.records.tasks import AnyPlan
 
 Effect = Literal["tightens", "loosens", "changes"]
@@ -135,6 +136,15 @@ def _seldom(before: int, after: int) -> Effect:
     return "tightens" if rarer else "loosens"
 
 
+def _private(before: DP | None, after: DP | None) -> Effect:
+    """Judge differential privacy: costs of a contract, and None for any cost."""
+    if before is None or after is None:
+        return "loosens" if after is None else "tightens"
+    costs = [(dp.epsilon, dp.delta) for dp in (before, after)]
+    (epsilon, delta), (now, failing) = costs
+    return "tightens" if now <= epsilon and failing <= delta else "loosens"
+
+
 def _profile(before: str, after: str) -> Effect:
     known = before in PROFILES and after in PROFILES
     if known and at_least_as_strict(PROFILES[after], PROFILES[before]):
@@ -193,6 +203,7 @@ _PLAN: Final[dict[str, Rule]] = {
     "modalities": _some_of,
     **dict.fromkeys(("by", "evaluate_on"), _switched_off),
     "validate_every": _seldom,
+    "dp": _private,
     # fewer passes or a smaller batch bring an update nearer to single patients
     **_all("local_epochs", "batch_size", "learning_rate", "weight_decay", "tolerance"),
     **_all("optimiser", "schedule", "model", "target", "strategy", "size", "seed"),

@@ -14,6 +14,7 @@ import msgspec
 from fednb.errors import PlanError
 from fednb.records.assessment import AssessmentPlan
 from fednb.records.base import Record
+from fednb.records.dp import DP  # noqa: TC001  (msgspec reads it)
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.specs import (
     Device,
@@ -114,6 +115,8 @@ class TrainingPlan(Plan, frozen=True):
         One thread makes a CPU run deterministic bit for bit.
     validate_every
         Rounds between validations; 0 for none.
+    dp
+        Differential privacy for the training patients; None: none.
     """
 
     model: str | ModelSpec
@@ -136,6 +139,7 @@ class TrainingPlan(Plan, frozen=True):
     amp: bool = True
     threads: int = 1
     validate_every: int = 1
+    dp: DP | None = None
 
     def __post_init__(self) -> None:
         """Accept a strategy object or name in place of its spec; check ranges."""

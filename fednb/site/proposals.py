@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fednb.errors import FednbError
 from fednb.imaging import transforms
 from fednb.models import registry as models
+from fednb.privacy.dp import check_dp
 from fednb.privacy.egress import outputs_of
 from fednb.records.tasks import (
     AnyPlan,
@@ -113,7 +114,10 @@ def check_plan(plan: AnyPlan, manifest: Manifest) -> None:
     if isinstance(plan, TrainingPlan):
         models.validate(plan.network)
         transforms.validate(plan.transforms)
-        resolve(plan.strategy)
+        strategy = resolve(plan.strategy)
+        if plan.dp is not None:
+            strategy.check_private()
+            check_dp(plan)
         missing += [m for m in plan.modalities if m not in manifest.modalities]
     if missing:
         message = f"The dataset has no {', '.join(missing)}; it has {sorted(known)}."

@@ -148,11 +148,16 @@ class Strategy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Whether weights travel site to site instead of being averaged.
     optimisers
         Local optimisers that its mathematics allows.
+    private
+        Whether all that its site half returns follows from the noisy gradients of
+        `descend` and from what is public, so that differential privacy of those covers
+        it. A strategy that does not say so is refused under differential privacy.
     """
 
     name: ClassVar[str] = ""
     relay: ClassVar[bool] = False
     optimisers: ClassVar[tuple[str, ...]] = ("adamw", "sgd")
+    private: ClassVar[bool] = False
 
     def spec(self) -> StrategySpec:
         """Return name and parameters, as a contract holds them."""
@@ -171,6 +176,21 @@ class Strategy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if optimiser not in self.optimisers:
             allowed = " or ".join(self.optimisers)
             message = f"Strategy {self.name!r} needs {allowed}; got {optimiser!r}."
+            raise InputError(message)
+
+    def check_private(self) -> None:
+        """Refuse differential privacy where the strategy looks past noisy gradients.
+
+        Raises
+        ------
+        InputError
+            It is not `private`, or a parameter of it is not.
+        """
+        if not self.private:
+            message = (
+                f"Strategy {self.name!r} cannot run under differential privacy: not "
+                "all that it sends follows from noisy gradients. Use FedAvg."
+            )
             raise InputError(message)
 
     def vectors(self, parameters: int) -> dict[str, int]:

@@ -57,6 +57,7 @@ class CyclicWeightTransfer(Strategy, frozen=True):
     """
 
     name: ClassVar[str] = "cyclic"
+    private: ClassVar[bool] = True
     relay: ClassVar[bool] = True
     order: tuple[str, ...] = ()
     rotation: Literal["none", "rotate", "shuffle"] = "none"
@@ -77,6 +78,25 @@ class CyclicWeightTransfer(Strategy, frozen=True):
             raise InputError(message)
         if len(set(self.order)) < len(self.order):
             message = f"order names a site twice: {', '.join(self.order)}."
+            raise InputError(message)
+
+    @override
+    def check_private(self) -> None:
+        """Refuse switches that draw or weigh patients by labels, or change the steps.
+
+        Raises
+        ------
+        InputError
+            `iterations`, `plti`, `lwms` or `cwl` is on.
+        """
+        switches = ("iterations", "plti", "lwms", "cwl")
+        given = [name for name in switches if getattr(self, name)]
+        if given:
+            message = (
+                f"CyclicWeightTransfer cannot use {', '.join(given)} under "
+                "differential privacy: a step there draws every patient alike, and "
+                "their number is in the contract. Leave it out."
+            )
             raise InputError(message)
 
     @override

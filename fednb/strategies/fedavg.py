@@ -17,3 +17,4 @@ class FedAvg(Strategy, frozen=True):
     """
 
     name: ClassVar[str] = "fedavg"
+    private: ClassVar[bool] = True

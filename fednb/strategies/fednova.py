@@ -25,6 +25,7 @@ class FedNova(Strategy, frozen=True):
     """
 
     name: ClassVar[str] = "fednova"
+    private: ClassVar[bool] = True
     optimisers: ClassVar[tuple[str, ...]] = ("sgd",)
 
     @override

@@ -83,6 +83,7 @@ class FedAdam(_FedOpt, frozen=True):
     """Server Adam: v <- b2 v + (1 - b2) Delta^2."""
 
     name: ClassVar[str] = "fedadam"
+    private: ClassVar[bool] = True
 
     @override
     def _second_moment(self, v: Flat, square: Flat) -> Flat:
@@ -93,6 +94,7 @@ class FedYogi(_FedOpt, frozen=True):
     """Server Yogi: v <- v - (1 - b2) Delta^2 sign(v - Delta^2)."""
 
     name: ClassVar[str] = "fedyogi"
+    private: ClassVar[bool] = True
 
     @override
     def _second_moment(self, v: Flat, square: Flat) -> Flat:
@@ -104,6 +106,7 @@ class FedAdagrad(_FedOpt, frozen=True):
     """Server Adagrad: v <- v + Delta^2; `beta2` has no part in it."""
 
     name: ClassVar[str] = "fedadagrad"
+    private: ClassVar[bool] = True
 
     @override
     def _second_moment(self, v: Flat, square: Flat) -> Flat:

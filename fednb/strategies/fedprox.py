@@ -28,6 +28,7 @@ class FedProx(Strategy, frozen=True):
     """
 
     name: ClassVar[str] = "fedprox"
+    private: ClassVar[bool] = True
     mu: float = 0.01
 
     def __post_init__(self) -> None:

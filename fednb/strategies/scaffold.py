@@ -3,7 +3,8 @@
 Karimireddy et al., ICML 2020. Local step w <- w - eta (g_k - c_k + c); then
 c_k+ = c_k - c + (w^t - w_k) / (tau_k eta). The paper averages c_k+ - c_k over K equal
 sites; here sites are weighted by p_k like the objective sum p_k F_k, which is the same
-for equal sites.
+for equal sites. Under differential privacy g_k is noisy, and c_k follows from it
+(Noble, Bellet and Dieuleveut, AISTATS 2022).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Scaffold(Strategy, frozen=True):
     """
 
     name: ClassVar[str] = "scaffold"
+    private: ClassVar[bool] = True
     optimisers: ClassVar[tuple[str, ...]] = ("sgd",)
 
     @override

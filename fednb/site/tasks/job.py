@@ -53,6 +53,8 @@ class Job(Record, frozen=True):
     columns
         The contract's declarations of columns, the same at every site; empty: the
         manifest's.
+    secret
+        The site's own for this place, from which noise follows; empty: none is needed.
     """
 
     id: str
@@ -72,6 +74,7 @@ class Job(Record, frozen=True):
     share: float = 1.0
     sites: int = 1
     columns: tuple[Column, ...] = ()
+    secret: bytes = b""
 
 
 class InitialiseJob(Record, frozen=True):

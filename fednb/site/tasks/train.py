@@ -64,7 +64,8 @@ def train(job: Job, progress: Callable[[int, int], None]) -> JobResult:
         The vectors that the strategy names, float32, and ``"metrics"``, float64:
         [training patients, their number times the mean training loss, validation
         patients, sum of their log-loss, concordant pairs, tied pairs, pairs]; the last
-        five are 0 in a round without validation.
+        five are 0 in a round without validation, the first two under differential
+        privacy.
 
     Raises
     ------
@@ -89,6 +90,11 @@ def train(job: Job, progress: Callable[[int, int], None]) -> JobResult:
     seed_torch(plan.seed, job.site, job.round, "torch")
     loss = _Loss(setting)
     work = _local_round(job, plan, setting, rows, loss, progress)
+    if plan.dp is not None:
+        # Opacus takes seconds to import: only who asks for it waits
+        from fednb.site.tasks.private import private_round
+
+        work = private_round(job, plan, setting, rows, work, progress)
     vectors = strategy.local(work)
     for name, values in vectors.items():
         if not np.isfinite(values).all():
@@ -97,7 +103,10 @@ def train(job: Job, progress: Callable[[int, int], None]) -> JobResult:
                 "learning rate."
             )
             raise RunError(message, site=job.site)
-    metrics = [len(rows), len(rows) * loss.mean(), *validation]
+    trained = [float(len(rows)), len(rows) * loss.mean()]
+    if plan.dp is not None:
+        trained = [0.0, 0.0]  # what is told of those trained on is their noisy sum
+    metrics = [*trained, *validation]
     packed = pack_all(vectors) | {"metrics": pack(np.array(metrics, dtype=np.float64))}
     return JobResult(job.id, packed, patients=len(rows) + validated)
 
