@@ -13,6 +13,7 @@ from fednb.privacy.profiles import PROFILES
 from fednb.privacy.summaries import summarise
 from fednb.privacy.tables import StatisticsLayout
 from fednb.records.arrays import unpack
+from fednb.records.assessment import AssessmentPlan
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.specs import EmbeddingRef
 from fednb.records.tasks import (
@@ -23,6 +24,7 @@ from fednb.records.tasks import (
     StatisticsPlan,
     TrainingPlan,
 )
+from fednb.results.assessment import EvaluationReport, report_of
 from fednb.results.embedding import EmbeddingResult
 from fednb.results.evaluation import EvaluationResult, SplitScore, hanley_mcneil
 from fednb.results.statistics import ColumnSummary, StatisticsResult
@@ -85,6 +87,7 @@ class Reading:
             TrainingPlan: self._training,
             EvaluationPlan: self._evaluation,
             EmbeddingPlan: self._embedding,
+            AssessmentPlan: self._assessment,
             CoxPlan: self._cox,
             LogisticPlan: self._logistic,
         }
@@ -175,6 +178,16 @@ class Reading:
         analysis = analysis_of(plan, self.contract)
         totals = [np.asarray(unpack(t), dtype=np.float64) for t in step.totals]
         return analysis, analysis.replay(totals)
+
+    def _assessment(self, plan: AssessmentPlan, step: StepOutcome) -> EvaluationReport:
+        design, state = self.stage(plan, step)
+        found = report_of(plan, design, state)
+        return replace(
+            found,
+            sites=self.contract.sites(),
+            profile=self.contract.privacy.profile,
+            releases=step.releases,
+        )
 
     def _cox(self, plan: CoxPlan, step: StepOutcome) -> CoxResult:
         design, state = self._head(plan, step)

@@ -52,28 +52,47 @@ def merged_places(counts: Floats, profile: Profile) -> NDArray[np.intp]:
     return np.array([*kept, len(counts)])
 
 
-def held(values: Floats, counts: Floats, profile: Profile) -> Floats:
+def tail_end(kept: NDArray[np.intp]) -> int:
+    """Return where what is merged with the end of time ends, as far as is shown.
+
+    Declared bounds lie far beyond the last exit, and where that is may not be shown
+    (rule 7): the last merged interval is taken to be as wide as the one before it.
+
+    Parameters
+    ----------
+    kept
+        From `merged_places`, along time.
+    """
+    last = int(kept[-1])
+    if len(kept) < 3:
+        return last
+    return min(last, int(2 * kept[-2] - kept[-3]))
+
+
+def held(
+    values: Floats, counts: Floats, profile: Profile, *, time: bool = False
+) -> Floats:
     """Return a running sum as it may leave: exact at merged places, linear between.
 
     Parameters
     ----------
     values
-        At each place, shape (c + 1, ...): the first and the last may leave.
+        At each place, shape (c + 1,): the first and the last may leave.
     counts
         Patients between the places, shape (c,).
     profile
         The open profile changes nothing.
+    time
+        Whether cells are intervals of time; see `tail_end`.
     """
     if profile.exact:
         return values
     kept = merged_places(counts, profile)
-    flat = values.reshape(len(values), -1)
-    places = np.arange(len(values))
-    columns = [np.interp(places, kept, column[kept]) for column in flat.T]
-    return np.column_stack(columns).reshape(values.shape)
+    knots = np.append(kept[:-1], tail_end(kept)) if time else kept
+    return np.interp(np.arange(len(values)), knots, values[kept])
 
 
-def safe_margin(counts: Floats, profile: Profile) -> Floats:
+def safe_margin(counts: Floats, profile: Profile, *, time: bool = False) -> Floats:
     """Return counts of neighbouring cells as they may leave, shape (c,).
 
     Parameters
@@ -82,13 +101,14 @@ def safe_margin(counts: Floats, profile: Profile) -> Floats:
         Patients of each cell, shape (c,).
     profile
         Gives threshold and rounding; the open profile changes nothing.
+    time
+        Whether cells are intervals of time; see `tail_end`.
     """
-    below = np.concatenate([[0.0], np.cumsum(counts)])
     if profile.exact:
-        return np.diff(below)
-    kept = merged_places(counts, profile)
-    shown = round_counts(np.rint(below[kept]), profile).astype(np.float64)
-    return np.diff(np.interp(np.arange(len(below)), kept, shown))
+        return counts
+    below = np.concatenate([[0.0], np.cumsum(counts)])
+    shown = round_counts(np.rint(below), profile).astype(np.float64)
+    return np.diff(held(shown, counts, profile, time=time))
 
 
 def safe_joint(table: Floats, profile: Profile) -> Floats:
@@ -105,7 +125,9 @@ def safe_joint(table: Floats, profile: Profile) -> Floats:
         return table
     shown = np.stack([_boxes(layer, profile) for layer in table])
     by_bin = safe_margin(table.sum(axis=(0, 1)), profile)
-    by_time = np.stack([safe_margin(layer.sum(axis=1), profile) for layer in table])
+    by_time = np.stack(
+        [safe_margin(layer.sum(axis=1), profile, time=True) for layer in table]
+    )
     # an empty box may not forbid what a margin says
     shown = np.where(by_time[:, :, None] > 0, shown + 1e-6, 0.0)
     for _ in range(_FITS):

@@ -25,6 +25,7 @@ from fednb.survival.pairs import PAIR_SUMS
 from fednb.survival.pooled_concordance import Kernel, survival_kernel, time_kernel
 from fednb.survival.protocol import SECURE_STEP
 from fednb.survival.sums import LikelihoodSums, vector_length
+from fednb.survival.uno import uno_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 AT_RISK_LEAST: Final = 10
 """Curves are cut where fewer are at risk (disclosure rule 10)."""
+
+WELL_FOLLOWED: Final = 0.05
+"""Share of all patients beyond the times that Uno's C and the default times use."""
 
 HIDING_SITES: Final = 4
 """With fewer, the mean over sites would tell each site's estimate."""
@@ -75,6 +79,12 @@ class AssessmentDesign:
     def cox(self) -> bool:
         """Whether the model is one of survival."""
         return self.plan.model.family == "cox"
+
+    @property
+    def followed_least(self) -> int:
+        """Patients beyond a time at which a curve is shown, over all sites."""
+        # what a site merges at its end is spread over times that it does not tell
+        return AT_RISK_LEAST if self.exact else AT_RISK_LEAST * self.parts
 
     def layout(self, phase: str) -> Layout:
         """Return what a phase's vector holds."""
@@ -152,6 +162,8 @@ class AssessmentState:
         Cumulative, at each grid time, of a patient of the mean linear predictor.
     at
         Numbers of the grid times of the AUC and of calibration.
+    horizon
+        How many grid times are well followed: Uno's C looks no further.
     between
         Variance between sites; None where fewer than two have an estimate.
     newton, options
@@ -169,10 +181,18 @@ class AssessmentState:
     curves: GridCurves | None = None
     hazard: Floats | None = None
     at: tuple[int, ...] = ()
+    horizon: int = 0
     between: Heterogeneity | None = None
     newton: NewtonState | None = None
     options: NewtonOptions | None = None
     refusal: str = ""
+
+    @property
+    def uno_weight(self) -> Floats:
+        """Weight of a pair of Uno's C by the interval of its first death."""
+        if self.curves is None:
+            return np.zeros(0)
+        return uno_weights(self.curves, self.horizon)
 
     def bins_of(self, risk: Floats, bins: int) -> np.ndarray:
         """Return the bin of each linear predictor: equal shares of a normal curve."""
@@ -186,7 +206,7 @@ class AssessmentState:
             return (survival_kernel(ones),)
         weight = self.curves.death_weight
         times = (time_kernel(weight, at) for at in self.at)
-        return (survival_kernel(ones), survival_kernel(weight**2), *times)
+        return (survival_kernel(ones), survival_kernel(self.uno_weight), *times)
 
 
 def assessment_of(plan: AssessmentPlan, contract: Contract) -> AssessmentDesign:
@@ -274,7 +294,9 @@ def _after_joint(
     censored, deaths = blocks["table"].sum(axis=2)
     curves = grid_curves(deaths, censored)
     hazard = _hazard(design, state, curves, blocks["hazards"])
-    return replace(state, curves=curves, hazard=hazard, at=_times(design, curves))
+    horizon = max(followed(curves, design.followed_least, WELL_FOLLOWED), 1)
+    at = _times(design, horizon)
+    return replace(state, curves=curves, hazard=hazard, at=at, horizon=horizon)
 
 
 def _hazard(
@@ -294,19 +316,27 @@ def _hazard(
     return np.asarray(np.cumsum(steps))
 
 
-def followed(curves: GridCurves) -> int:
-    """Return how many grid times have enough patients beyond them (rule 10)."""
+def followed(curves: GridCurves, least: float, share: float = 0.0) -> int:
+    """Return how many grid times have enough patients beyond them (rule 10).
+
+    Parameters
+    ----------
+    curves
+        Of all patients.
+    least, share
+        Patients beyond a time, at least; and their share of all.
+    """
     beyond = curves.at_risk - curves.deaths
-    enough = (beyond >= AT_RISK_LEAST) & (curves.after_weight > 0)
+    wanted = max(least, share * float(curves.at_risk[0]))
+    enough = (beyond >= wanted) & (curves.after_weight > 0)
     return int(np.argmin(enough)) if not enough.all() else len(enough)
 
 
-def _times(design: AssessmentDesign, curves: GridCurves) -> tuple[int, ...]:
+def _times(design: AssessmentDesign, horizon: int) -> tuple[int, ...]:
     if design.plan.at:
         return tuple(design.grid.index(t) for t in design.plan.at)
-    most = max(followed(curves), 1)
     count = design.plan.assessed_times()
-    return tuple(max(round(most * (k + 1) / count) - 1, 0) for k in range(count))
+    return tuple(max(round(horizon * (k + 1) / count) - 1, 0) for k in range(count))
 
 
 def _after_weighted(

@@ -30,6 +30,7 @@ from fednb.survival.pooled_concordance import (
 from fednb.survival.protocol import column_bounds
 from fednb.survival.riskset import RiskSets
 from fednb.survival.time_auc import auc_weights
+from fednb.survival.uno import uno_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -224,7 +225,8 @@ class Assess:
         of = np.bincount(placed.interval, weights=hazards, minlength=count)
         sums = np.append(of[::-1].cumsum()[::-1], 0.0)
         exits = np.bincount(placed.interval, minlength=count).astype(np.float64)
-        return held(_rounded(sums, _TENTH, profile), exits, profile)[:-1]
+        sums = _rounded(sums, _TENTH, profile)
+        return held(sums, exits, profile, time=True)[:-1]
 
     def _by_bin(self, values: Floats, placed: _Placed, profile: Profile) -> Floats:
         """Sum values in each bin, merged where a bin holds too few."""
@@ -311,9 +313,9 @@ class Assess:
         curves = state.curves
         if curves is None:
             return pairs, same
-        weight = (curves.death_weight**2)[placed.interval]
+        weight = state.uno_weight[placed.interval]
         columns = (placed.interval, rows.event, rows.risk)
-        pairs.append(_short(survival_pairs(*columns, weight), state, profile))
+        pairs.append(_short(uno_pairs(*columns, state.uno_weight), state, profile))
         same.append(survival_bin_pairs(*columns, placed.bins, weight))
         for at in state.at:
             case, control = auc_weights(at, placed.interval, rows.event, curves)
@@ -337,7 +339,8 @@ class Assess:
         running = np.concatenate([[0.0], squares, squares[-1:]])
         left = np.bincount(placed.interval, minlength=len(squares) + 1)
         exits = left.astype(np.float64)
-        kept = held(_rounded(running, _TENTH, profile), exits, profile)
+        running = _rounded(running, _TENTH, profile)
+        kept = held(running, exits, profile, time=True)
         predicted = [
             self._by_bin(1.0 - np.exp(-hazards * state.hazard[at]), placed, profile)
             for at in state.at
