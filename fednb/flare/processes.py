@@ -94,7 +94,8 @@ def start(kit: str | Path) -> int:
     opened.certificate()
     running = pid_of(opened.path)
     if running:
-        message = f"{config.party} runs already, as process {running}."
+        who = "The server" if config.kind == "server" else config.party
+        message = f"{who} runs already, as process {running}. Stop it first."
         raise InputError(message)
     # what a killed process left behind still holds its home
     stop(opened.path)
