@@ -30,6 +30,9 @@ _MEANING = {
     "max_calls": "calls under one contract",
     "devices": "devices that a contract may name",
     "max_fits": "distinct fits of one outcome, of all requesters together",
+    "require_dp": "whether training needs differential privacy",
+    "max_epsilon": "privacy that a requester may spend on a dataset's patients",
+    "max_delta": "delta at which it is counted; no contract's may exceed it",
     "peers": "what happens to contracts with keys of sites that nobody confirmed",
 }
 

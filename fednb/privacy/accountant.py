@@ -18,7 +18,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.special import gammaln, log_ndtr, logsumexp
 
 from fednb.errors import InputError
 
@@ -224,6 +223,9 @@ def _log_a(sigma: float, q: float, orders: tuple[float, ...]) -> Floats:
 
 def _whole(table: _Table, sigma: float, q: float) -> Floats:
     """Return log A of whole orders: a finite sum of binomial terms each."""
+    # scipy only where it is needed: most sessions begin sooner without it
+    from scipy.special import logsumexp
+
     k, j = table.terms, table.orders - table.terms
     logs = table.binomials + k * math.log(q) + j * math.log1p(-q)
     total: Floats = logsumexp(logs + (k * k - k) / (2 * sigma**2), axis=1)
@@ -236,6 +238,8 @@ def _broken(table: _Table, sigma: float, q: float) -> Floats:
     Terms fall like i^-(order + 2) and alternate in sign, so that what is left out is
     smaller than the last term; that much is added, for an upper bound.
     """
+    from scipy.special import log_ndtr, logsumexp
+
     i, j = table.terms, table.orders - table.terms
     log_q, log_p = math.log(q), math.log1p(-q)
     z = sigma**2 * (log_p - log_q) + 0.5
@@ -277,6 +281,8 @@ class _Table:
 @lru_cache(maxsize=8)
 def _tables(orders: tuple[float, ...]) -> tuple[_Table, ...]:
     """Return the tables of broken, of small whole and of large whole orders."""
+    from scipy.special import gammaln
+
     given = np.asarray(orders, dtype=np.float64)
     broken = given % 1 != 0
     parts = (broken, ~broken & (given <= _SMALL), ~broken & (given > _SMALL))

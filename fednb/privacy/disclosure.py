@@ -135,6 +135,7 @@ RULES: Final[dict[int, Enforced]] = {
         Enforced(rules.PARAMETERS),
         Enforced(rules.PARTICIPANT_SETS, check_participants),
         Enforced(rules.DIFFERENCING, check_difference),
+        Enforced(rules.NOISE),
         Enforced(rules.LABELS, check_labels),
         Enforced(rules.REFUSALS),
         Enforced(rules.TIGHTEN),

@@ -36,6 +36,7 @@ VectorsOf = Callable[[StrategySpec, int], dict[str, int]]
 _SUM = "secure sum: only the total over all sites can be read"
 _TABLE = "disclosure rules 1-8: thresholds, rounding, owner's grid"
 _OPEN = "open profile: in the clear"
+_DP = "differential privacy: epsilon {epsilon:g} at delta {delta:g} in all rounds"
 
 
 def outputs_of(
@@ -120,6 +121,9 @@ def _training(
             ),
         ]
     kind, control = _hidden(privacy)
+    if plan.dp is not None:
+        bound = _DP.format(epsilon=plan.dp.epsilon, delta=plan.dp.delta)
+        control = f"{bound}; {control}"
     found = [
         OutputSpec(step, name, kind, n, 4 * n, plan.rounds, control)
         for name, n in vectors.items()

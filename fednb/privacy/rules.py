@@ -1,6 +1,6 @@
 """The disclosure rules by number: texts, versions, where they act, how they decide.
 
-Only rules that are enforced have an entry. Rule 13 has none: nothing here draws noise.
+Only rules that are enforced have an entry.
 """
 
 from __future__ import annotations
@@ -169,6 +169,14 @@ DIFFERENCING: Final = Rule(
     "fit is made on the earlier cohort, or refused.",
     "fednb.privacy.differencing",
 )
+NOISE: Final = Rule(
+    13,
+    "noise",
+    1,
+    "Noise follows from the site's secret and from what is answered, never from a seed "
+    "that others know, and never afresh: the same question brings the same noise.",
+    "fednb.site.tasks.secret",
+)
 LABELS: Final = Rule(
     14,
     "labels",
@@ -203,9 +211,10 @@ RECORDS: Final = Rule(
 WEIGHTS: Final = Rule(
     18,
     "weights",
-    1,
-    "Network weights leave under the secure sum or sealed to the next site; counts "
-    "used as weights are rounded.",
+    2,
+    "Network weights leave under the secure sum or sealed to the next site, and under "
+    "differential privacy where the contract or the owner asks for it; counts used as "
+    "weights are rounded.",
     "fednb.privacy.egress",
 )
 FITS: Final = Rule(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from fednb.errors import WireError
-from fednb.records.base import Record
+from fednb.records.base import Record, sha256_hex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,6 +84,15 @@ def unpack(array: Array) -> NDArray[np.generic]:
 def pack_all(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, Array]:
     """Return a mapping of arrays as records."""
     return {name: pack(values) for name, values in arrays.items()}
+
+
+def hash_of(arrays: Mapping[str, Array]) -> str:
+    """Return the SHA-256 of arrays with their names, types and shapes."""
+    parts = [
+        f"{name}:{a.dtype}:{a.shape}:{sha256_hex(a.data)}"
+        for name, a in sorted(arrays.items())
+    ]
+    return sha256_hex("\x1f".join(parts).encode())
 
 
 def unpack_all(arrays: Mapping[str, Array]) -> dict[str, NDArray[np.generic]]:

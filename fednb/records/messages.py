@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fednb.errors import Cause
-from fednb.records.arrays import Array
+from fednb.records.arrays import Array, hash_of
 from fednb.records.base import Name, Record, sha256_hex
 from fednb.records.outputs import Output, Place
 
@@ -86,11 +86,7 @@ class Call(Record, frozen=True):
 
     def inputs(self) -> str:
         """Return a hash of the arrays: another attempt of a round has the same."""
-        parts = [
-            f"{name}:{a.dtype}:{a.shape}:{sha256_hex(a.data)}"
-            for name, a in sorted(self.arrays.items())
-        ]
-        return sha256_hex("\x1f".join(parts).encode())
+        return hash_of(self.arrays)
 
     def digest(self, inputs: str) -> str:
         """Return a hash of everything but `wait`: equal calls have equal digests.

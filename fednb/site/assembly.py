@@ -110,6 +110,7 @@ class Assembly:
             columns=contract.columns,
             arrays=call.arrays,
             inputs=inputs,
+            secret=self._secret(call.place),
         )
         if isinstance(plan, StatisticsPlan):
             return replace(
@@ -186,6 +187,11 @@ class Assembly:
         before = self._states.restore(place, known.round, known.digest, known.kept)
         state = aggregate(call.relayed, place, contract, before.state)
         return pack(state.weights).data
+
+    def _secret(self, place: Place) -> bytes:
+        """Return 32 bytes that only this site can know of a round (rule 13)."""
+        where = (place.contract, str(place.step), place.run, str(place.round))
+        return self._keys.salted("noise", *where)
 
     def _summed(
         self, work: Work, call: Call, contract: Contract, plan: SummedPlan

@@ -296,6 +296,7 @@ def _job(work: Work) -> Job:
         share=work.share,
         sites=work.sites,
         columns=work.columns,
+        secret=work.secret,
     )
 
 

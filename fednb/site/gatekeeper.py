@@ -6,7 +6,6 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillWorking
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fednb.config import LONG_POLL_SECONDS
@@ -45,9 +44,11 @@ from fednb.site.admission import (
 )
 from fednb.site.approvals import Approvals, Filed
 from fednb.site.assembly import Assembly
+from fednb.site.budgets import Budgets
 from fednb.site.catalog import Catalog, Registered
 from fednb.site.cohorts import Cohorts
 from fednb.site.executor import Executor, Product, initial_weights
+from fednb.site.fingerprints import Fingerprints
 from fednb.site.keys import SiteKeys
 from fednb.site.ledger import KNOWN_KEY, Ledger
 from fednb.site.policy import approves_itself, check_contract, read_policy
@@ -98,12 +99,13 @@ class Gatekeeper:
         self._cohorts = Cohorts(home, self._keys)
         self._releases = Releases(home, self._keys, self._ledger)
         self._assembly = Assembly(home, self._keys)
+        self._budgets = Budgets(home)
         self._executor = Executor(worker)
         self._site = home.get("name")
         self._working: dict[str, Future[bytes]] = {}
         self._intake = threading.Lock()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix=f"fednb-{self._site}")
-        self._verified: set[str] = set()
+        self._fingerprints = Fingerprints(self._catalog, self._site)
         self._begun: dict[str, str] = {}
 
     def close(self) -> None:
@@ -259,10 +261,7 @@ class Gatekeeper:
         if not decision.allow or dataset is None:
             return decision
         work = self._assembly.work(call, contract, dataset, inputs)
-        decision = self._cohorts.check_sites(contract, work.plan, work.profile)
-        if not decision.allow:
-            return decision
-        decision = check_repeat(work, self._home)
+        decision = settle(self._checks_of_work(work, contract))
         if not decision.allow:
             return decision
         page = self._page(work, contract)
@@ -278,6 +277,13 @@ class Gatekeeper:
         patients = work.manifest.patients
         return self._cohorts.page(contract, work.plan, patients, work.profile)
 
+    def _checks_of_work(self, work: Work, contract: Contract) -> Iterator[Decision]:
+        yield self._cohorts.check_sites(contract, work.plan, work.profile)
+        yield check_repeat(work, self._home)
+        policy = read_policy(self._home)
+        most, delta = policy.max_epsilon, policy.max_delta
+        yield self._budgets.reserve(work, contract, most, delta)
+
     def _checks(
         self, call: Call, inputs: str, filed: Filed, dataset: Registered | None
     ) -> Iterator[Decision]:
@@ -289,7 +295,7 @@ class Gatekeeper:
             reason = f"{contract.dataset!r} is gone."
             yield deny("call.dataset", reason, "unknown-dataset")
             return
-        yield self._check_data(call, filed, dataset)
+        yield self._fingerprints.check(call, contract, dataset)
         yield check_call(
             call,
             contract,
@@ -303,23 +309,14 @@ class Gatekeeper:
             reason = f"The contract was used up by run {begun}."
             yield deny("call.run", reason, "replayed")
 
-    def _check_data(self, call: Call, filed: Filed, dataset: Registered) -> Decision:
-        """Compare the manifest at every call, the contents when a run starts."""
-        named = next(p for p in filed.contract.participants if p.site == self._site)
-        if named.fingerprint != dataset.fingerprint:
-            reason = "The dataset was registered anew since the contract was made."
-            return deny("call.fingerprint", reason, "fingerprint")
-        run = f"{dataset.fingerprint}:{_version_of(dataset.table)}"
-        if not filed.contract.standing:
-            run = f"{call.place.run}:{run}"
-        if run not in self._verified:
-            if not self._catalog.contents_hold(filed.contract.dataset):
-                reason = "A file differs from its registered hash; register it anew."
-                return deny("call.contents", reason, "fingerprint")
-            self._verified.add(run)
-        return Decision(allow=True, rule="call.data", reason="Unchanged.")
-
     def _run(self, call: Call, digest: str, work: Work, contract: Contract) -> bytes:
+        """Execute and release; what is not released costs no privacy budget."""
+        try:
+            return self._answer(call, digest, work, contract)
+        finally:
+            self._budgets.let_go(work)
+
+    def _answer(self, call: Call, digest: str, work: Work, contract: Contract) -> bytes:
         """Execute, and release what the disclosure rules let pass."""
         product = self._execute(work)
         if isinstance(product, Decision):
@@ -392,12 +389,3 @@ def _named(product: Product, work: Work) -> dict[str, NDArray[np.generic]]:
         weights = vectors.pop("weights")
         vectors = {"relay" if work.recipient else "weights": weights}
     return vectors
-
-
-def _version_of(path: str) -> str:
-    """Return what changes when somebody writes to a file."""
-    try:
-        seen = Path(path).stat()
-    except OSError:
-        return "missing"
-    return f"{seen.st_mtime_ns}:{seen.st_size}"

@@ -84,6 +84,18 @@ _MIGRATIONS: Final[tuple[str, ...]] = (
         site TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, how TEXT NOT NULL,
         since REAL NOT NULL);
     """,
+    # What training under differential privacy spends, by call; `inputs` is a hash of
+    # what was trained from. Calls of one place and inputs are one charge.
+    """
+    CREATE TABLE charges (
+        call TEXT PRIMARY KEY, dataset TEXT NOT NULL, requester TEXT NOT NULL,
+        contract TEXT NOT NULL, step INTEGER NOT NULL, run TEXT NOT NULL,
+        round INTEGER NOT NULL, inputs TEXT NOT NULL, noise_multiplier REAL NOT NULL,
+        sampling_rate REAL NOT NULL, steps INTEGER NOT NULL, spent INTEGER NOT NULL,
+        time REAL NOT NULL);
+    CREATE INDEX charges_by_budget ON charges (dataset, requester);
+    CREATE INDEX charges_by_place ON charges (contract, step, run, round);
+    """,
 )
 
 

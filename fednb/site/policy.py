@@ -53,6 +53,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Devices that a contract may name.
     max_fits
         Distinct fits of one outcome, of all requesters together (disclosure rule 19).
+    require_dp
+        Whether a contract may train under differential privacy only.
+    max_epsilon, max_delta
+        What one requester may spend on one dataset, over all contracts: epsilon at
+        that delta, which no contract's may exceed.
     peers
         ``"pinned"``: contracts that name another site under a key that the owner did
         not confirm are refused; ``"shown"``: they wait for a decision by hand, which
@@ -69,6 +74,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_calls: int = 100_000
     devices: tuple[Literal["auto", "cpu", "cuda"], ...] = ("auto", "cpu", "cuda")
     max_fits: int = 100
+    require_dp: bool = False
+    max_epsilon: float = 10.0
+    max_delta: float = 1e-5
     peers: Literal["shown", "pinned"] = "shown"
 
 
@@ -153,6 +161,8 @@ def _fits(value: Any, kind: Any) -> bool:  # noqa: ANN401  (anything TOML can ho
         allowed = get_args(kind)[0]
         listed = isinstance(value, list | tuple)
         return listed and all(_fits(item, allowed) for item in value)
+    if kind is bool:
+        return isinstance(value, bool)
     number = isinstance(value, int | kind) and not isinstance(value, bool)
     return number and 0 < value < _LARGEST
 
@@ -163,7 +173,8 @@ def _allowed(kind: Any) -> str:  # noqa: ANN401  (a type hint)
     if get_origin(kind) is tuple:
         words = _allowed(get_args(kind)[0]).removeprefix("one of ")
         return f"a list of any of {words}"
-    return "a whole number above 0" if kind is int else "a number above 0"
+    words = {bool: "true or false", int: "a whole number above 0"}
+    return words.get(kind, "a number above 0")
 
 
 def _shown(value: object) -> str:
@@ -240,6 +251,9 @@ def check_contract(policy: Policy, contract: Contract) -> Decision:
             return _over(name, value, cap)
     for plan in contract.steps:
         if isinstance(plan, TrainingPlan):
+            private = _check_private(policy, plan)
+            if not private.allow:
+                return private
             if plan.rounds > policy.max_rounds:
                 return _over("rounds", plan.rounds, policy.max_rounds)
             if plan.device not in policy.devices:
@@ -256,6 +270,22 @@ def approves_itself(policy: Policy, contract: Contract) -> bool:
         return True
     harmless = all(isinstance(p, DescribePlan | StatisticsPlan) for p in contract.steps)
     return harmless and "statistics" in policy.auto_approve
+
+
+def _check_private(policy: Policy, plan: TrainingPlan) -> Decision:
+    """Say whether a training's differential privacy is within the owner's caps."""
+    if plan.dp is None:
+        reason = "Training needs differential privacy here: require_dp is true."
+        return Decision(
+            allow=not policy.require_dp, rule="policy.require_dp", reason=reason
+        )
+    for name, value, cap in (
+        ("epsilon", plan.dp.epsilon, policy.max_epsilon),
+        ("delta", plan.dp.delta, policy.max_delta),
+    ):
+        if value > cap:
+            return _over(name, value, cap)
+    return Decision(allow=True, rule="policy.dp", reason="Within the site's caps.")
 
 
 def _over(name: str, value: float, cap: float) -> Decision:

@@ -26,6 +26,7 @@ from fednb.records.base import sha256_hex
 from fednb.records.messages import Publication, Refusal, Release, Standing, State
 from fednb.records.outputs import Decision, Output
 from fednb.records.tasks import TrainingPlan
+from fednb.site.budgets import spend
 from fednb.site.cohorts import write_page
 from fednb.wire.codec import encode
 
@@ -207,6 +208,9 @@ class Releases:
             _insert(database, outgoing, inline, "" if inline else str(stored))
             if outgoing.page is not None:
                 write_page(database, outgoing.page)
+            plan = contract.steps[call.place.step]
+            if isinstance(plan, TrainingPlan) and plan.dp is not None:
+                spend(database, call.id)
             if outgoing.state is not None:
                 place = call.place
                 database.execute(

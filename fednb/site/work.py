@@ -85,6 +85,8 @@ class Work:
         Whether the weights travel on.
     digest, kept
         The strategy's state as the site derived it; see `fednb.site.states.Derived`.
+    secret
+        The site's own for this place, whatever the attempt; noise follows from it.
     page
         Of a table's answers; None: no table, or the open profile.
     """
@@ -117,4 +119,5 @@ class Work:
     relay: bool = False
     digest: str = ""
     kept: dict[str, Array] = field(default_factory=dict)
+    secret: bytes = b""
     page: Page | None = None

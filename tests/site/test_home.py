@@ -34,6 +34,7 @@ def test_the_schema_has_every_table_of_a_site(home: Home):
     assert names == {
         *("site", "datasets", "contracts", "calls", "runs", "ledger"),
         *("cohort_patients", "cohorts", "answered_sites", "fits", "peers"),
+        "charges",
     }
 
 
@@ -42,7 +43,7 @@ def test_a_home_of_a_newer_schema_is_refused(home: Home):
     with pytest.raises(HomeError) as caught:
         Home(home.path)
     assert str(caught.value) == (
-        f"{home.path} has schema 99, made by a newer fednb; this one knows schema 4. "
+        f"{home.path} has schema 99, made by a newer fednb; this one knows schema 5. "
         "Update fednb to open it."
     )
 

@@ -4,7 +4,7 @@ One example is one patient (disclosure rule 1). A step draws each training patie
 coin of its own, clips each one's gradient, sums, adds noise, and divides by a number
 of the contract: nothing in it but the noisy sum depends on the patients. Optimiser and
 strategy then do what they do without it, since whatever follows from noisy sums is
-covered by them. Coins and noise come from the site's secret and from the weights that
+covered by them. Coins and noise come from the site's secret and from the arrays that
 are trained from: the same round asked again gives the same answer, and a round from
 other weights other noise (disclosure rule 13).
 
@@ -14,11 +14,9 @@ kept in `fednb.site.budgets`.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import torch
 from opacus.optimizers import DPOptimizer
 from opacus.validators import ModuleValidator
@@ -27,12 +25,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from typing_extensions import override
 
 from fednb.errors import InputError
+from fednb.records.arrays import hash_of
 from fednb.site.tasks.runtime import generator
 from fednb.site.tasks.secret import SecretStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
@@ -89,8 +89,7 @@ def private_round(
         raise InputError(message)
     setting.model.train()
     check_network(setting.model)
-    trained_from = np.ascontiguousarray(work.arrays["weights"], dtype="<f4")
-    place = hashlib.sha256(trained_from.tobytes()).hexdigest()
+    place = hash_of(job.arrays)
     scope = (plan.seed, job.site, job.round)
     step = _NoisySum(
         list(setting.model.parameters()),
@@ -259,7 +258,7 @@ class _PrivateLoss:
         self,
         weights: dict[str, Tensor],
         image: Tensor,
-        inputs: Any,
+        inputs: Tensor | None,
         label: Tensor,
     ) -> Tensor:
         """Return one patient's loss."""
