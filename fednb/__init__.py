@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fednb.flare.session import connect
     from fednb.owner import SiteOwner
     from fednb.phantom.demo import DemoSize, demo
+    from fednb.records.assessment import AssessmentPlan, FixedModel
     from fednb.records.contracts import Contract, Resources
     from fednb.records.datasets import Column, DatasetCard
     from fednb.records.dp import DP
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _WHERE = {
+    "AssessmentPlan": "fednb.records.assessment",
     "Column": "fednb.records.datasets",
     "Contract": "fednb.records.contracts",
     "CoxPlan": "fednb.records.heads",
@@ -55,6 +57,7 @@ _WHERE = {
     "EmbeddingPlan": "fednb.records.tasks",
     "EvaluationPlan": "fednb.records.tasks",
     "Federation": "fednb.embedded.federation",
+    "FixedModel": "fednb.records.assessment",
     "LogisticPlan": "fednb.records.heads",
     "ModelSpec": "fednb.records.specs",
     "Resources": "fednb.records.contracts",
@@ -74,6 +77,7 @@ _WHERE = {
 __all__ = [
     "DP",
     "EMBEDDING",
+    "AssessmentPlan",
     "Column",
     "Contract",
     "CoxPlan",
@@ -83,6 +87,7 @@ __all__ = [
     "EmbeddingPlan",
     "EvaluationPlan",
     "Federation",
+    "FixedModel",
     "LogisticPlan",
     "ModelSpec",
     "Resources",

@@ -140,7 +140,7 @@ def draft(
         message = 'Say why: purpose="...". Site owners decide by it.'
         raise PlanError(message)
     steps = settle_steps(plan, cards)
-    privacy = _privacy(terms, cards)
+    privacy = contract_privacy(terms, cards)
     for step in steps:
         if isinstance(step, HeadPlan) and privacy.profile != "open":
             _check_size(step, cards)
@@ -345,7 +345,8 @@ def _settle_head(head: HeadPlan, steps: Sequence[AnyPlan]) -> HeadPlan:
     return msgspec.structs.replace(head, embedding=settled, split=training.split)
 
 
-def _privacy(terms: Terms, cards: Mapping[str, DatasetCard]) -> Privacy:
+def contract_privacy(terms: Terms, cards: Mapping[str, DatasetCard]) -> Privacy:
+    """Return how a contract's outputs are protected: as the strictest site wants."""
     strictest = PROFILES[next(iter(cards.values())).profile]
     for card in cards.values():
         if not at_least_as_strict(strictest, PROFILES[card.profile]):

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from fednb.coordinator.client import Client
-from fednb.coordinator.contracting import TERMS, Scientist, Terms, draft
+from fednb.coordinator.contracting import (
+    TERMS,
+    Scientist,
+    Terms,
+    contract_privacy,
+    draft,
+)
+from fednb.coordinator.evaluating import PURPOSE, Asked, evaluate, leave_sites_out
 from fednb.coordinator.handles import Request, Run
 from fednb.coordinator.listings import DatasetIndex, Sites
 from fednb.coordinator.outcomes import Reading
@@ -45,6 +52,7 @@ if TYPE_CHECKING:
     from fednb.coordinator.mockdata import DryRunner
     from fednb.display.html import Html
     from fednb.records.datasets import DatasetCard
+    from fednb.results.assessment import EvaluationReport
     from fednb.results.statistics import StatisticsResult
     from fednb.wire.transport import ServicePort
 
@@ -224,6 +232,65 @@ class Federation(Shown):
             raise
         reading = Reading(outcome, request.contract, self._client.weights)
         return reading.statistics(plan, outcome.steps[0])
+
+    def evaluate(
+        self,
+        model: object,
+        *,
+        dataset: str = "",
+        sites: Sequence[str] | None = None,
+        **settings: Any,  # noqa: ANN401
+    ) -> EvaluationReport:
+        """Return how well a finished model predicts, at sites old or new.
+
+        Parameters
+        ----------
+        model
+            Result of a `CoxPlan`, `LogisticPlan` or `EmbeddingPlan`, or a
+            `FixedModel`. At sites that had no part in its fit, all their patients are
+            assessed; else the test patients.
+        dataset, sites
+            As for `request`.
+        **settings
+            See `fednb.coordinator.evaluating.evaluate`.
+
+        Raises
+        ------
+        PlanError, UnknownNameError
+            The model cannot be assessed as asked; nobody was asked.
+        RunError, RefusedError
+            An owner denied, the time is over, or a site refused.
+        """
+        return evaluate(self, model, Asked.of(dataset, sites, settings), settings)
+
+    def leave_one_site_out(
+        self,
+        plan: Plan,
+        *,
+        dataset: str = "",
+        sites: Sequence[str] | None = None,
+        **settings: Any,  # noqa: ANN401
+    ) -> dict[str, EvaluationReport]:
+        """Fit a head without each site in turn and evaluate it there.
+
+        Parameters
+        ----------
+        plan, **settings
+            See `fednb.coordinator.evaluating.leave_sites_out`.
+        dataset, sites
+            As for `request`; at least four sites.
+
+        Raises
+        ------
+        PlanError, UnknownNameError
+            A fold's fit may not leave, or the plan is no head; nobody was asked.
+        """
+        name = dataset or self._only_dataset()
+        cards = self._cards(name, sites)
+        strictest = contract_privacy(Terms(name, PURPOSE), cards).profile
+        terms = {"profile": strictest, **settings}
+        asked = Asked.of(name, sorted(cards), settings)
+        return leave_sites_out(self, plan, asked, terms)
 
     def close(self) -> None:
         """Let go of the service."""

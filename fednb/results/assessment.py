@@ -341,7 +341,7 @@ def _curve_frame(found: Performance, table: str) -> pd.DataFrame:
     curve, first = (found.brier, "time")
     if table == "decision":
         curve, first = (found.decision, "threshold")
-    columns = {first: [], "model": [], "reference": []}
+    columns: dict[str, list[float]] = {first: [], "model": [], "reference": []}
     if curve is None:
         return pd.DataFrame(columns, dtype=float)
     values = (curve.x, curve.model, curve.reference)
