@@ -12,6 +12,7 @@ from fednb.display import html, text
 from fednb.display.egress import HEADERS, bounds, output_row
 from fednb.display.plans import PlanWords, plan_words
 from fednb.records.base import sha256_hex
+from fednb.records.tasks import TrainingPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 MAX_PURPOSE: Final = 4000
 """Characters of the purpose and of an argument that are shown."""
+
+WEAK_EPSILON: Final = 10.0
+"""Beyond it a bound hardly bounds: exp(10) is more than 20,000."""
 
 MAX_LINES: Final = 500
 """Outputs and participants shown; a contract with more is cautioned against."""
@@ -59,6 +63,14 @@ def cautions(contract: Contract) -> tuple[str, ...]:
     clear = sorted({o.name for o in contract.outputs if o.kind == "weights"})
     if clear:
         found.append(f"Network weights leave in the clear: {', '.join(clear)}.")
+    costs = [
+        p.dp.epsilon for p in contract.steps if isinstance(p, TrainingPlan) and p.dp
+    ]
+    if max(costs, default=0.0) > WEAK_EPSILON:
+        found.append(
+            f"Its differential privacy is weak: epsilon {max(costs):g} says little of "
+            "what can be learnt of a patient."
+        )
     if contract.standing:
         found.append("It is a standing contract: one approval answers many queries.")
     tables = (contract.outputs, contract.participants, contract.columns)
@@ -208,7 +220,24 @@ def _privacy(contract: Contract) -> list[tuple[str, str]]:
         ("Profile", privacy.profile),
         ("Secure sum", "yes" if privacy.secure_sum else "no"),
         ("Rounding of fits", step),
+        *(
+            (f"Differential privacy, step {index}", _bound(plan))
+            for index, plan in enumerate(contract.steps)
+            if isinstance(plan, TrainingPlan)
+        ),
     ]
+
+
+def _bound(plan: TrainingPlan) -> str:
+    """Return what training costs a patient at most, and by which figures."""
+    dp = plan.dp
+    if dp is None:
+        return "none"
+    return (
+        f"epsilon {dp.epsilon:g} at delta {dp.delta:g}: noise multiplier "
+        f"{dp.noise_multiplier:g}, clipping norm {dp.max_grad_norm:g}, sampling rate "
+        f"{dp.sampling_rate:g}, {dp.steps} steps a round, {plan.rounds} rounds"
+    )
 
 
 def _resources(contract: Contract) -> list[tuple[str, str]]:

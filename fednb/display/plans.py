@@ -95,7 +95,22 @@ def _training(plan: TrainingPlan) -> str:
     return (
         f"Train the network {plan.network.name} to predict {plan.target} from "
         f"{channels}{also}, in {_rounds(plan.rounds)} of {plan.local_epochs} {epochs} "
-        f"each, with the strategy {plan.strategy.name}."
+        f"each, with the strategy {plan.strategy.name}.{_private(plan)}"
+    )
+
+
+def _private(plan: TrainingPlan) -> str:
+    """Return what differential privacy does to each patient's part, if it is on."""
+    dp = plan.dp
+    if dp is None:
+        return ""
+    return (
+        f" Each of the {dp.steps * plan.rounds} steps draws a patient with probability "
+        f"{dp.sampling_rate:g}, clips the patient's gradient to norm "
+        f"{dp.max_grad_norm:g} and adds noise of {dp.noise_multiplier:g} times that "
+        "norm, drawn from this site's secret. Whoever sees all that leaves can tell "
+        "little of one training patient: differential privacy with epsilon "
+        f"{dp.epsilon:g} at delta {dp.delta:g}, spent from the requester's budget on this dataset."
     )
 
 

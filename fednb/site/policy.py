@@ -249,6 +249,10 @@ def check_contract(policy: Policy, contract: Contract) -> Decision:
     for name, value, cap in caps:
         if value > cap:
             return _over(name, value, cap)
+    return _training(policy, contract)
+
+
+def _training(policy: Policy, contract: Contract) -> Decision:
     for plan in contract.steps:
         if isinstance(plan, TrainingPlan):
             private = _check_private(policy, plan)
