@@ -110,7 +110,8 @@ def _private(plan: TrainingPlan) -> str:
         f"{dp.max_grad_norm:g} and adds noise of {dp.noise_multiplier:g} times that "
         "norm, drawn from this site's secret. Whoever sees all that leaves can tell "
         "little of one training patient: differential privacy with epsilon "
-        f"{dp.epsilon:g} at delta {dp.delta:g}, spent from the requester's budget on this dataset."
+        f"{dp.epsilon:g} at delta {dp.delta:g}, spent from the requester's budget on "
+        "this dataset."
     )
 
 

@@ -107,7 +107,8 @@ def _training(
                 sealed,
                 sealed,
                 visits,
-                "sealed to the next site's key: the coordinator cannot read it",
+                f"{_bound(plan)}sealed to the next site's key: the coordinator cannot "
+                "read it",
             ),
             OutputSpec(
                 step,
@@ -116,20 +117,48 @@ def _training(
                 weights,
                 4 * weights,
                 1,
-                "after every site has trained on it in turn; incoming weights are "
-                "sealed, so no single site's change can be computed",
+                f"{_bound(plan)}after every site has trained on it in turn; incoming "
+                "weights are sealed, so no single site's change can be computed",
             ),
         ]
+    if plan.dp is not None and not privacy.secure_sum and privacy.profile != "open":
+        return _alone(step, plan, vectors)
     kind, control = _hidden(privacy)
-    if plan.dp is not None:
-        bound = _DP.format(epsilon=plan.dp.epsilon, delta=plan.dp.delta)
-        control = f"{bound}; {control}"
+    control = _bound(plan) + control
     found = [
         OutputSpec(step, name, kind, n, 4 * n, plan.rounds, control)
         for name, n in vectors.items()
     ]
     found.append(_spec(step, "metrics", TRAIN_METRICS, plan.rounds, privacy))
     return found
+
+
+def _alone(step: int, plan: TrainingPlan, vectors: dict[str, int]) -> list[OutputSpec]:
+    """Return outputs whose one protection is differential privacy (rule 18)."""
+    if plan.validate_every:
+        message = (
+            "Without the secure sum, figures of one site's validation patients would "
+            "leave in the clear. Set validate_every=0, or use at least three sites."
+        )
+        raise PlanError(message)
+    control = _bound(plan).removesuffix("; ")
+    found = [
+        OutputSpec(step, name, "weights", n, 4 * n, plan.rounds, control)
+        for name, n in vectors.items()
+    ]
+    size = 8 * TRAIN_METRICS
+    nothing = "nothing: zeros in place of figures"
+    found.append(
+        OutputSpec(step, "metrics", "table", TRAIN_METRICS, size, plan.rounds, nothing)
+    )
+    return found
+
+
+def _bound(plan: TrainingPlan) -> str:
+    """Return what differential privacy bounds, before another control; or nothing."""
+    if plan.dp is None:
+        return ""
+    return f"{_DP.format(epsilon=plan.dp.epsilon, delta=plan.dp.delta)}; "
 
 
 def _totals(step: int, plan: AnyPlan, privacy: Privacy, calls: int) -> list[OutputSpec]:

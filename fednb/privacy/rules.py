@@ -212,9 +212,8 @@ WEIGHTS: Final = Rule(
     18,
     "weights",
     2,
-    "Network weights leave under the secure sum or sealed to the next site, and under "
-    "differential privacy where the contract or the owner asks for it; counts used as "
-    "weights are rounded.",
+    "Network weights leave under the secure sum, sealed to the next site, or under "
+    "differential privacy with a budget; counts used as weights are rounded.",
     "fednb.privacy.egress",
 )
 FITS: Final = Rule(

@@ -99,3 +99,25 @@ def test_the_control_of_an_update_names_the_bound():
     assert update.kind == "masked"
     assert update.control.startswith("differential privacy: epsilon 7.9")
     assert "differential" not in metrics.control
+
+
+def test_differential_privacy_alone_lets_two_sites_train_without_figures():
+    with pytest.raises(FednbError, match="Set validate_every=0, or use at least"):
+        outputs(PLAN, sites=2, secure_sum=False)
+    with pytest.raises(FednbError, match="Without the secure sum"):
+        outputs(replace(PLAIN, validate_every=0), sites=2, secure_sum=False)
+    update, metrics = outputs(
+        replace(PLAN, validate_every=0), sites=2, secure_sum=False
+    )
+    assert (update.name, update.kind) == ("update", "weights")
+    assert update.control.startswith("differential privacy: epsilon 7.9")
+    assert (metrics.kind, metrics.control) == (
+        "table",
+        "nothing: zeros in place of figures",
+    )
+
+
+def test_a_relay_says_its_bound_too():
+    cyclic = replace(PLAN, strategy=StrategySpec("cyclic"))
+    for output in outputs(cyclic, sites=3, secure_sum=True):
+        assert output.control.startswith("differential privacy: epsilon")
