@@ -183,6 +183,30 @@ def ledger(
             _show(book.find(action))
 
 
+@site.command()
+def peers(
+    path: PathArgument,
+    *,
+    confirm: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="SITE FINGERPRINT", help="Say whose keys have a fingerprint."
+        ),
+    ] = None,
+    forget: Annotated[
+        str, typer.Option(help="A site whose keys are unknown again.")
+    ] = "",
+) -> None:
+    """Show this site's fingerprint and the other sites' that are confirmed."""
+    with _owner(path) as owner:
+        known = owner.peers
+        if confirm is not None:
+            known = known.confirm(*confirm)
+        if forget:
+            known = known.forget(forget)
+        _show(known)
+
+
 @site.command("rotate-keys")
 def rotate_keys(
     path: PathArgument,
@@ -198,6 +222,7 @@ def rotate_keys(
         SiteOwner.replace_lost_keys(path) if lost else SiteOwner(path).rotate_keys()
     ) as owner:
         typer.echo(f"Tell the scientists the new fingerprint: {owner.fingerprint}")
+        typer.echo(f"Tell the other sites' owners: {owner.peers.fingerprint}")
 
 
 @site.command()

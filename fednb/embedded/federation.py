@@ -19,6 +19,7 @@ from fednb.errors import DatasetError, InputError
 from fednb.imaging.quality import infer_columns
 from fednb.owner import SiteOwner
 from fednb.owner.datasets import inferred_problems
+from fednb.owner.introductions import introduce
 from fednb.site.server import SiteServer, initial_weights
 from fednb.site.worker_process import WorkerProcess
 from fednb.wire.inproc import InProcessTransport
@@ -130,13 +131,15 @@ class Federation(BaseFederation):
         declared = columns or infer_columns(whole)
         owned = Path(tempfile.mkdtemp(prefix="fednb-")) if folder is None else None
         root = owned or Path(folder or ".")
-        homes = {}
+        homes, owners = {}, []
         for name, table in tables.items():
             owner = SiteOwner.init(root / name, name, profile=profile)
             automatic = ("all",) if approve == "auto" else ()
             owner.policy.set(auto_approve=automatic)
             owner.create_dataset(dataset, table=table, columns=declared)
             homes[name] = root / name
+            owners.append(owner)
+        introduce(owners)
         return cls(homes, root / "coordinator", owned=owned)
 
     @property

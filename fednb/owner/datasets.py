@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ import msgspec
 
 from fednb.display import html, text
 from fednb.display.hooks import Shown
-from fednb.errors import InputError, UnknownNameError
+from fednb.errors import HomeError, InputError, UnknownNameError
 from fednb.imaging.tables import infer_columns
 from fednb.privacy.profiles import profile_named
 from fednb.records.datasets import Column
@@ -280,3 +282,20 @@ def csv_of(frame: Any) -> bytes:  # noqa: ANN401  (a pandas frame, checked here)
     truths = {c: "Int64" for c in plain.columns if plain[c].dtype == "boolean"}
     written: str = plain.astype(truths).to_csv(index=False)
     return written.encode()
+
+
+def wait_for_lock(path: Path) -> int:
+    """Return a handle on a file that nobody else holds; closing it lets go.
+
+    Raises
+    ------
+    HomeError
+        The file could not be made.
+    """
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError as error:
+        message = f"{path} could not be locked ({error.strerror}); free space."
+        raise HomeError(message) from error
+    return handle

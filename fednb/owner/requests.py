@@ -108,6 +108,8 @@ class OwnerRequest(Shown):
     def approve(self, note: str = "") -> OwnerRequest:
         """Let it run here until it expires; signs its hash with the site's key.
 
+        Keys of other sites that `notes` name as unknown are confirmed by it.
+
         Parameters
         ----------
         note
@@ -116,7 +118,7 @@ class OwnerRequest(Shown):
         Raises
         ------
         InputError
-            It is not pending.
+            It is not pending, or names other keys of a site than the confirmed ones.
         HomeError
             The decision could not be stored; nothing was approved.
         """
@@ -153,7 +155,7 @@ class OwnerRequest(Shown):
         return self._decide("revoked", _required(reason))
 
     def _decide(self, status: Status, note: str) -> OwnerRequest:
-        self._approvals.decide(self.hash, status, note)
+        self._approvals.decide(self.hash, status, note, hand=True)
         self._filed = self._approvals.find(self.hash) or self._filed
         return self
 
@@ -271,7 +273,7 @@ class Requests(Shown):
 
     def _legend(self) -> str:
         if any(r.notes for r in self._requests):
-            return "! look at the request: there is a note about its key"
+            return "! look at the request: there is a note about a key"
         return ""
 
     def _text(self) -> str:
@@ -306,7 +308,12 @@ def requests_of(approvals: Approvals) -> Requests:
     every = approvals.all()
     approved = [f for f in every if _was_approved(f)]
     requests = (
-        OwnerRequest(f, approvals, _notes(f, every), last_decided(f, approved))
+        OwnerRequest(
+            f,
+            approvals,
+            (*_notes(f, every), *_keys(f, approvals)),
+            last_decided(f, approved),
+        )
         for f in every
     )
     return Requests(requests, approvals.unreadable())
@@ -335,6 +342,24 @@ def _notes(filed: Filed, every: tuple[Filed, ...]) -> tuple[str, ...]:
             "the identity; the name is not."
         )
     return tuple(notes)
+
+
+def _keys(filed: Filed, approvals: Approvals) -> tuple[str, ...]:
+    """Say which participants' keys nobody confirmed: who plays them sees this site."""
+    if filed.status != "pending":
+        return ()
+    unknown = [
+        f"Unknown key: nobody confirmed that {site} has keys {mark}. Compare them with "
+        f"{site} by telephone: whoever holds the keys of all other sites sees what "
+        "this site adds to a sum. Approving confirms them."
+        for site, mark in approvals.peers.strangers(filed.contract).items()
+    ]
+    changed = [
+        f"Other key: {site} is confirmed with other keys than {mark}. The contract "
+        "cannot be approved."
+        for site, mark in approvals.peers.changed(filed.contract).items()
+    ]
+    return (*changed, *unknown)
 
 
 def _was_approved(filed: Filed) -> bool:

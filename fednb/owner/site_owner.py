@@ -6,7 +6,6 @@ here holds from the server's next message on.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -27,9 +26,11 @@ from fednb.owner.datasets import (
     csv_of,
     dataset_of,
     inferred_problems,
+    wait_for_lock,
 )
 from fednb.owner.keys import change_keys, remember_key
 from fednb.owner.ledger import OwnerLedger
+from fednb.owner.peers import OwnerPeers
 from fednb.owner.policy import OwnerPolicy
 from fednb.owner.requests import Requests, requests_of
 from fednb.privacy.profiles import profile_named
@@ -169,6 +170,11 @@ class SiteOwner(Shown):
         return OwnerPolicy(self._home, self._ledger)
 
     @property
+    def peers(self) -> OwnerPeers:
+        """The other sites whose keys are confirmed here."""
+        return OwnerPeers(self._approvals.peers, self._keys)
+
+    @property
     def ledger(self) -> OwnerLedger:
         """What happened at the site, and why."""
         return OwnerLedger(self._ledger, self._name)
@@ -254,7 +260,8 @@ class SiteOwner(Shown):
 
         Stop the server first. Every contract that is approved or pending ends: all
         name the old keys. Cards are signed anew. Tell the scientists the new
-        `fingerprint`, by telephone: they see that the key changed.
+        `fingerprint`, and the other sites' owners that of ``peers``, by telephone: they
+        see that the key changed, and other sites refuse it until it is confirmed.
 
         Raises
         ------
@@ -308,7 +315,7 @@ class SiteOwner(Shown):
     @contextmanager
     def _registering(self, name: str) -> Iterator[None]:
         """Register one dataset at a time; delete its stored table where it fails."""
-        handle = _wait_for_lock(self.path / "owner.lock")
+        handle = wait_for_lock(self.path / "owner.lock")
         try:
             if name in self._catalog.names():
                 message = f"There is a dataset {name!r} already; choose another name."
@@ -338,7 +345,7 @@ class SiteOwner(Shown):
         return [
             ("Home", str(self.path)),
             ("Key fingerprint", self.fingerprint),
-            ("Look at", ".requests .datasets .policy .ledger"),
+            ("Look at", ".requests .datasets .policy .peers .ledger"),
         ]
 
     def _text(self) -> str:
@@ -362,16 +369,6 @@ def gpu_names() -> tuple[str, ...]:
     except (OSError, subprocess.SubprocessError):
         return ()
     return tuple(line.strip() for line in found.stdout.splitlines() if line.strip())
-
-
-def _wait_for_lock(path: Path) -> int:
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError as error:
-        message = f"{path} could not be locked ({error.strerror}); free space."
-        raise HomeError(message) from error
-    return handle
 
 
 def _check_name(name: str, kind: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -14,6 +15,7 @@ from fednb.config import default_home
 from fednb.embedded.federation import Federation
 from fednb.errors import InputError
 from fednb.owner import SiteOwner
+from fednb.owner.introductions import introduce
 from fednb.phantom.hospital import (
     HospitalFolder,
     HospitalSpec,
@@ -142,10 +144,7 @@ def prepare_homes(
     for name, home in homes.items():
         if not (home / "site.sqlite").exists():
             _register(home, name, place_of(root, name), size, mock=root / "mock")
-        owner = SiteOwner(home)
-        allowed = ("all",) if approve == "auto" else ("statistics",)
-        owner.policy.set(auto_approve=allowed)
-        owner.close()
+    _settle(homes, ("all",) if approve == "auto" else ("statistics",))
     return homes
 
 
@@ -170,11 +169,18 @@ def baselines(root: Path, size: DemoSize) -> Federation:
         place = union if name == CENTRAL else place_of(root, name)
         if not (home / "site.sqlite").exists():
             _register(home, name, place, size, profile="open")
-        owner = SiteOwner(home)
-        owner.policy.set(auto_approve=("all",))
-        owner.close()
         homes[name] = home
+    _settle(homes, ("all",))
     return Federation(homes, folder / "coordinator", scientist="demo scientist")
+
+
+def _settle(homes: Mapping[str, Path], approved: tuple[str, ...]) -> None:
+    """Say what the hospitals approve by themselves, and let them know each other."""
+    with ExitStack() as opened:
+        owners = [opened.enter_context(SiteOwner(home)) for home in homes.values()]
+        for owner in owners:
+            owner.policy.set(auto_approve=approved)
+        introduce(owners)
 
 
 def make_hospitals(root: Path, size: DemoSize) -> None:

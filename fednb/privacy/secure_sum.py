@@ -1,21 +1,28 @@
 """Secure sum of all K participants: the coordinator learns the sum and nothing else.
 
-Each pair of sites shares a mask that the lower name adds and the higher subtracts,
-modulo 2^bits; in the sum over all sites the masks cancel. A pair's mask is an
+Neighbours share a mask that the lower name adds and the higher subtracts, modulo
+2^bits; in the sum over all sites the masks cancel. A pair's mask is an
 AES-256-CTR keystream under a key used once: HKDF-SHA256 of their X25519 secret, salted
 with the contract's hash and bound to run, step, round, attempt, output, element size,
 the pair, and all participants with their keys.
 
 Source: K. Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving Machine
 Learning", ACM CCS 2017, without its dropout recovery: where a site is lost, the round
-pauses, and the same set resumes under a new attempt with fresh masks.
+pauses, and the same set resumes under a new attempt with fresh masks. Who is whose
+neighbour: J. Bell et al., "Secure Single-Server Aggregation with (Poly)Logarithmic
+Overhead", ACM CCS 2020, see `neighbours`.
 
 Threat model
 ------------
 * The coordinator is honest but curious: it sees every masked vector and every public
-  key. It may collude with all sites but two; it then learns the sum of the two.
+  key. Where all sites are neighbours, it may collude with all but two; it then learns
+  the sum of the two. Where they are not, it may collude with a third of them.
 * Keys are those that the contract binds and the site owner approved, so that a
   coordinator cannot put itself between two sites.
+* Who is whose neighbour is a function of all sites' names and agreement keys, not of
+  anything that a requester writes. Whoever could try many keys, or many sets of sites,
+  could search for a ring that surrounds somebody: sites therefore refuse keys that
+  nobody confirmed (`fednb.site.peers`), and sets that nearly repeat (rule 11).
 * All K vectors are needed: from fewer, nothing but random bits is seen.
 
 What it does not protect
@@ -28,14 +35,16 @@ What it does not protect
   would show. A site keeps the release of a call and returns it on a retry.
 
 A sum is exact in the ring; the step of `FixedPoint` is its only error. Each site makes
-K - 1 masks, which suits up to some 20 sites.
+K - 1 masks, and from `degree` (32 to 38 for up to a thousand sites) on no more.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -44,7 +53,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 from fednb.errors import InputError, IntegrityError, RunError
 from fednb.privacy.agreement import derive_key, public_hex, shared_secret
 from fednb.privacy.fixed_point import FixedPoint, totals, updates
-from fednb.records.base import Record, canonical
+from fednb.records.base import Record, canonical, sha256_hex
 from fednb.records.contracts import Participant
 from fednb.records.outputs import Place
 
@@ -61,7 +70,9 @@ __all__ = [
     "MINIMUM_SITES",
     "FixedPoint",
     "MaskContext",
+    "degree",
     "mask",
+    "neighbours",
     "totals",
     "unmask_sum",
     "updates",
@@ -69,6 +80,12 @@ __all__ = [
 
 MINIMUM_SITES: Final = 3
 """With two sites, each knows the other's vector from the sum."""
+
+COLLUDING: Final = 3
+"""One in so many sites may collude with the coordinator in a sparse graph."""
+
+SECURITY_BITS: Final = 40
+"""A random ring exposes somebody with a chance of 2 to the minus this, at most."""
 
 _CHUNK_BYTES: Final = 256 * 1024
 """Keystream held at a time: fits a core's own cache; a multiple of AES blocks."""
@@ -156,6 +173,50 @@ class MaskContext:
         return derive_key(secret, salt=salt, info=canonical(info))
 
 
+def degree(sites: int) -> int:
+    """Return with how many others each site shares a mask.
+
+    On a random ring each site's neighbours are the k/2 before and the k/2 after it.
+    Honest sites fall apart only where two separate runs of k/2 or more sites all
+    collude. There are fewer than K^2/2 pairs of runs, and k given sites all collude
+    with a chance below 3^-k where a third does: k is the least even number for which
+    K^2/2 * 3^-k <= 2^-40, or K - 1 where that is less.
+
+    Parameters
+    ----------
+    sites
+        Number of participants, K.
+    """
+    bits = SECURITY_BITS + 2 * math.log2(sites) - 1
+    enough = 2 * math.ceil(bits / math.log2(COLLUDING) / 2)
+    return min(enough, sites - 1)
+
+
+def neighbours(participants: Sequence[Participant]) -> dict[str, tuple[str, ...]]:
+    """Return with whom each site shares a mask, the same at every site.
+
+    All others up to 33 sites; above, those near it on a ring whose order is drawn by a
+    hash of all names and agreement keys.
+
+    Parameters
+    ----------
+    participants
+        All sites of the contract, in any order.
+    """
+    names = sorted(p.site for p in participants)
+    reach = degree(len(names))
+    if reach == len(names) - 1:
+        return {name: tuple(n for n in names if n != name) for name in names}
+    keys = sorted((p.site, p.agreement_key) for p in participants)
+    seed = sha256_hex(msgspec.json.encode(keys))
+    ring = sorted(names, key=lambda name: sha256_hex(f"{seed}\x1f{name}".encode()))
+    steps = [step for step in range(-(reach // 2), reach // 2 + 1) if step]
+    return {
+        name: tuple(sorted(ring[(place + step) % len(ring)] for step in steps))
+        for place, name in enumerate(ring)
+    }
+
+
 def mask(
     encoded: Ring, own_site: str, private_key: X25519PrivateKey, context: MaskContext
 ) -> Ring:
@@ -224,8 +285,9 @@ def _streams(
         )
         raise IntegrityError(message)
     streams: list[tuple[np.ufunc, CipherContext]] = []
+    near = set(neighbours(context.participants)[own_site])
     for peer in context.participants:
-        if peer.site == own_site:
+        if peer.site not in near:
             continue
         secret = shared_secret(private_key, peer.agreement_key)
         key = context.key(secret, (own_site, peer.site), bits)

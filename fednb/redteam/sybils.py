@@ -45,6 +45,9 @@ PLAN: Final = LogisticPlan(
     evaluate_on="none",
 )
 WIDTH: Final = len(COVARIATES) + 1
+INVENTED: Final = ("y", "z")
+"""Names of sites that do not exist."""
+
 STEEP: Final = 1e4
 """Coefficients are this share of the unverified attack's: totals have a range."""
 
@@ -64,22 +67,25 @@ def attacks(world: World) -> tuple[Attack, ...]:
 
 
 class _Keys:
-    """Keys of the sites that the attacker plays."""
+    """Keys of the sites that the attacker plays, real ones or invented."""
 
-    def __init__(self) -> None:
-        self.signing = {s: Ed25519PrivateKey.generate() for s in THREE[1:]}
-        self.agreement = {s: X25519PrivateKey.generate() for s in THREE[1:]}
+    def __init__(self, played: tuple[str, ...]) -> None:
+        self.played = played
+        self.sites = (THREE[0], *played)
+        self.signing = {s: Ed25519PrivateKey.generate() for s in played}
+        self.agreement = {s: X25519PrivateKey.generate() for s in played}
 
     def replace(self, contract: Contract) -> Contract:
-        """Return a contract in which sites b and c have these keys."""
+        """Return a contract in which the other sites are these."""
         first, *others = contract.participants
         forged = tuple(
             msgspec.structs.replace(
                 p,
-                agreement_key=public_hex(self.agreement[p.site]),
-                signing_key=self.signing[p.site].public_key().public_bytes_raw().hex(),
+                site=site,
+                agreement_key=public_hex(self.agreement[site]),
+                signing_key=self.signing[site].public_key().public_bytes_raw().hex(),
             )
-            for p in others
+            for p, site in zip(others, self.played, strict=True)
         )
         return msgspec.structs.replace(contract, participants=(first, *forged))
 
@@ -148,16 +154,18 @@ class _Session:
         if not isinstance(reply, Release):
             return None
         self._output = reply.outputs[0]
-        nothing = [self._part(s, self._output, np.zeros(size)) for s in THREE[1:]]
-        return total((self._output, *nothing), THREE, training=False)
+        sites, played = self._keys.sites, self._keys.played
+        nothing = [self._part(s, self._output, np.zeros(size)) for s in played]
+        return total((self._output, *nothing), sites, training=False)
 
     def _complete(self, made: Floats) -> None:
         """End a round with what the made-up sites report."""
         if self._output is not None:
             real = self._output
-            parts = [self._part(s, real, made) for s in THREE[1:]]
+            parts = [self._part(s, real, made) for s in self._keys.played]
             self._parts = (real, *parts)
-            self._history.append(total(self._parts, THREE, training=False))
+            found = total(self._parts, self._keys.sites, training=False)
+            self._history.append(found)
 
     def _part(self, site: str, real: Output, values: Floats) -> Output:
         """Return a part as the made-up site would have signed it."""
@@ -172,8 +180,8 @@ class _Session:
 class _Oracle:
     """Scores of site a at any coefficients, through as many contracts as it takes."""
 
-    def __init__(self, world: World) -> None:
-        self._team, self._keys = world.coordinator, _Keys()
+    def __init__(self, world: World, played: tuple[str, ...]) -> None:
+        self._team, self._keys = world.coordinator, _Keys(played)
         self.session: _Session | None = None
         self.contracts, self.answers, self.refused = 0, 0, False
 
@@ -193,16 +201,20 @@ class _Oracle:
 
 def _slide(world: World, rng: np.random.Generator) -> Outcome:
     """Slide a hyperplane through site a's rows; rounding leaves binaries exact."""
-    oracle = _Oracle(world)
-    direction = rng.normal(size=WIDTH - 1)
-    rows = rows_between(oracle.score, direction, -8.0, 8.0, 12)
+    claims: list[Floats] = []
+    answers, contracts = 0, 0
+    for played in (THREE[1:], INVENTED):
+        oracle = _Oracle(world, played)
+        direction = rng.normal(size=WIDTH - 1)
+        rows = rows_between(oracle.score, direction, -8.0, 8.0, 12)
+        answers, contracts = answers + oracle.answers, contracts + oracle.contracts
+        if oracle.session is not None:
+            claims += [oracle.session.columns(row) for row in rows]
     truth = world.numbers(*COVARIATES, sites=("a",))
-    session = oracle.session
-    claims = [] if session is None else [session.columns(row) for row in rows]
     strangers = people(rng, len(truth))
     decoys = np.column_stack([strangers.x, strangers.binary])
     hits = _named(claims, truth) - _named(claims, decoys)
-    note = f"{oracle.answers} answers under {oracle.contracts} contracts"
+    note = f"{answers} answers under {contracts} contracts"
     return Outcome(max(hits, 0), len(truth), note=note)
 
 

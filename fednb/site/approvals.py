@@ -13,9 +13,11 @@ from fednb.privacy.contract_diff import contract_diff, only_tightens
 from fednb.records.base import canonical, sha256_hex
 from fednb.records.contracts import Contract, Status
 from fednb.site.keys import signature_holds
+from fednb.site.peers import Peers
 from fednb.site.verdicts import deny
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable
     from typing import TypeGuard
 
@@ -103,6 +105,7 @@ class Approvals:
     def __init__(self, home: Home, ledger: Ledger) -> None:
         self._home = home
         self._ledger = ledger
+        self.peers = Peers(home, ledger)
         self._parsed: dict[str, Contract] = {}
 
     def receive(self, body: bytes, signature: bytes) -> Contract | Decision:
@@ -160,7 +163,9 @@ class Approvals:
         """
         return tuple(row[0] for row in self._rows() if self._parse(*row[:2]) is None)
 
-    def decide(self, contract_hash: str, status: Status, note: str = "") -> None:
+    def decide(
+        self, contract_hash: str, status: Status, note: str = "", *, hand: bool = False
+    ) -> None:
         """Record the owner's decision, signed with the site's key.
 
         Parameters
@@ -171,22 +176,43 @@ class Approvals:
             ``"approved"``, ``"denied"`` or ``"revoked"``.
         note
             A note, or the reason of a denial; stays at the site.
+        hand
+            Whether a person decides, who was shown which keys are unknown: approving
+            confirms them.
 
         Raises
         ------
         UnknownNameError
             The site has no such contract.
         InputError
-            The decision does not follow from where the contract stands.
+            The decision does not follow from where the contract stands, or the contract
+            names other keys than those that are confirmed.
         """
         # looked up inside: two owners who decide at the same moment take turns
         with self._home.transaction() as database:
-            stands = self._known(contract_hash).status
-            if status not in _FOLLOWS.get(stands, ()):
-                message = f"Contract {contract_hash[:12]} is {stands}; it cannot be "
-                raise InputError(message + f"{status}.")
+            filed = self._known(contract_hash)
+            if status not in _FOLLOWS.get(filed.status, ()):
+                message = f"Contract {contract_hash[:12]} is {filed.status}; it cannot "
+                raise InputError(message + f"be {status}.")
+            if hand and status == "approved":
+                self._meet(database, filed)
             body = {"contract": contract_hash, "status": status, "note": note}
             self._ledger.append(database, "decision", body)
+
+    def _meet(self, database: sqlite3.Connection, filed: Filed) -> None:
+        """Confirm the keys that a contract was approved with."""
+        changed = self.peers.changed(filed.contract)
+        if changed:
+            site, mark = next(iter(changed.items()))
+            message = (
+                f"Contract {filed.hash[:12]} names other keys of {site} than those "
+                f"that are confirmed. Ask {site} by telephone; if its keys are new: "
+                f'owner.peers.confirm("{site}", "{mark}").'
+            )
+            raise InputError(message)
+        how = f"approving contract {filed.hash[:12]}"
+        for site, mark in self.peers.strangers(filed.contract).items():
+            self.peers.enter(database, site, mark, how)
 
     def carry_over(self, contract_hash: str) -> bool:
         """Let a pending contract take over the approval of one that it only tightens.

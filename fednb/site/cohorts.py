@@ -85,6 +85,21 @@ class Cohorts:
         decision = check_participants(contract.sites(), answered, profile)
         return msgspec.structs.replace(decision, cause="participants")
 
+    def page_of(self, contract: Contract, work: Work, limit: int) -> Page | None:
+        """Return what a call's answer may lean on; None where nothing is kept.
+
+        Parameters
+        ----------
+        contract, work
+            Of the call.
+        limit
+            Distinct fits of one outcome that the owner allows.
+        """
+        if isinstance(work.plan, SummedPlan):
+            return self.fit_page(contract, work, limit)
+        patients = work.manifest.patients
+        return self.page(contract, work.plan, patients, work.profile)
+
     def page(
         self,
         contract: Contract,

@@ -34,7 +34,6 @@ from fednb.records.messages import (
     StopRun,
 )
 from fednb.records.outputs import Decision
-from fednb.records.specs import SummedPlan
 from fednb.site.admission import (
     artefact_of,
     check_call,
@@ -64,7 +63,7 @@ if TYPE_CHECKING:
 
     from fednb.records.contracts import Contract
     from fednb.site.home import Home
-    from fednb.site.work import Page, Work
+    from fednb.site.work import Work
     from fednb.site.worker_process import WorkerProcess
 
 __all__ = ["Gatekeeper", "initial_weights"]
@@ -185,11 +184,13 @@ class Gatekeeper:
                 keys=self._keys,
                 catalog=self._catalog,
                 policy=policy,
+                peers=self._approvals.peers,
             )
             if not decision.allow:
                 return self._releases.refuse(decision, about)
             self._approvals.file(received, ask.signature)
-            if approves_itself(policy, received):
+            strangers = self._approvals.peers.strangers(received)
+            if approves_itself(policy, received, strangers):
                 self._approvals.decide(digest, "approved", "by the site's policy")
             elif policy.carry_over == "tightening":
                 self._approvals.carry_over(digest)
@@ -264,18 +265,11 @@ class Gatekeeper:
         decision = settle(self._checks_of_work(work, contract))
         if not decision.allow:
             return decision
-        page = self._page(work, contract)
+        limit = read_policy(self._home).max_fits
+        page = self._cohorts.page_of(contract, work, limit)
         if not contract.standing:
             self._begun[filed.hash] = call.place.run
         return replace(work, page=page), contract
-
-    def _page(self, work: Work, contract: Contract) -> Page | None:
-        """Return what the answer may lean on of earlier ones."""
-        if isinstance(work.plan, SummedPlan):
-            limit = read_policy(self._home).max_fits
-            return self._cohorts.fit_page(contract, work, limit)
-        patients = work.manifest.patients
-        return self._cohorts.page(contract, work.plan, patients, work.profile)
 
     def _checks_of_work(self, work: Work, contract: Contract) -> Iterator[Decision]:
         yield self._cohorts.check_sites(contract, work.plan, work.profile)
@@ -290,7 +284,9 @@ class Gatekeeper:
         if self._executor.stopped(call.place.run):
             yield deny("call.stopped", "The run was stopped here.", "stopped")
         contract = filed.contract
-        yield check_contract(read_policy(self._home), contract)
+        policy = read_policy(self._home)
+        yield check_contract(policy, contract)
+        yield self._approvals.peers.check(contract, policy.peers)
         if dataset is None:
             reason = f"{contract.dataset!r} is gone."
             yield deny("call.dataset", reason, "unknown-dataset")

@@ -25,12 +25,16 @@ from fednb.records.outputs import Decision
 from fednb.records.tasks import DescribePlan, StatisticsPlan, TrainingPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from fednb.records.contracts import Contract
     from fednb.site.home import Home
 
 FILE = "policy.toml"
+
+ROUNDING_OF_FITS: Final = 0.1
+"""The finest step of totals of fits, in patient-SD (disclosure rule 20)."""
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -232,13 +236,13 @@ def change_policy(home: Home, **changes: object) -> Policy:
 
 def check_contract(policy: Policy, contract: Contract) -> Decision:
     """Say whether the policy lets an owner consider a contract at all."""
-    profile = contract.privacy.profile
-    if not at_least_as_strict(PROFILES[profile], PROFILES[policy.profile]):
-        reason = (
-            f"The contract asks for the {profile} profile; this site's is "
-            f"{policy.profile}. A job may tighten, never loosen."
-        )
-        return Decision(allow=False, rule="policy.profile", reason=reason)
+    checks = (_check_privacy, _check_caps, _training)
+    found = [check(policy, contract) for check in checks]
+    return next((decision for decision in found if not decision.allow), found[-1])
+
+
+def _check_caps(policy: Policy, contract: Contract) -> Decision:
+    """Refuse what exceeds a cap."""
     asked = contract.resources
     caps = (
         ("seconds", asked.seconds, policy.max_seconds),
@@ -249,7 +253,7 @@ def check_contract(policy: Policy, contract: Contract) -> Decision:
     for name, value, cap in caps:
         if value > cap:
             return _over(name, value, cap)
-    return _training(policy, contract)
+    return Decision(allow=True, rule="policy.caps", reason="Below the caps.")
 
 
 def _training(policy: Policy, contract: Contract) -> Decision:
@@ -268,12 +272,41 @@ def _training(policy: Policy, contract: Contract) -> Decision:
     return Decision(allow=True, rule="policy", reason="Within the site's policy.")
 
 
-def approves_itself(policy: Policy, contract: Contract) -> bool:
-    """Whether the policy approves such a contract without a decision by hand."""
+def _check_privacy(policy: Policy, contract: Contract) -> Decision:
+    """Refuse a profile, or a step of rounding, that is looser than the site's."""
+    profile, step = contract.privacy.profile, contract.privacy.precision
+    if not at_least_as_strict(PROFILES[profile], PROFILES[policy.profile]):
+        reason = (
+            f"The contract asks for the {profile} profile; this site's is "
+            f"{policy.profile}. A job may tighten, never loosen."
+        )
+        return Decision(allow=False, rule="policy.profile", reason=reason)
+    if profile != "open" and not step >= ROUNDING_OF_FITS:
+        reason = (
+            f"The contract rounds totals of fits to {step:g} patient-SD; the {profile} "
+            f"profile rounds them to {ROUNDING_OF_FITS:g}. A job may tighten, never "
+            "loosen."
+        )
+        return Decision(allow=False, rule="policy.precision", reason=reason)
+    return Decision(allow=True, rule="policy.profile", reason="As strict as the site.")
+
+
+def approves_itself(
+    policy: Policy, contract: Contract, strangers: Collection[str] = ()
+) -> bool:
+    """Whether the policy approves such a contract without a decision by hand.
+
+    Parameters
+    ----------
+    policy, contract
+        What is allowed, and what is asked.
+    strangers
+        Participants whose keys nobody confirmed.
+    """
     if "all" in policy.auto_approve:
         return True
     harmless = all(isinstance(p, DescribePlan | StatisticsPlan) for p in contract.steps)
-    return harmless and "statistics" in policy.auto_approve
+    return harmless and not strangers and "statistics" in policy.auto_approve
 
 
 def _check_private(policy: Policy, plan: TrainingPlan) -> Decision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from fednb.errors import FednbError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fednb.records.specs import StrategySpec
     from fednb.site.catalog import Catalog
     from fednb.site.keys import SiteKeys
+    from fednb.site.peers import Peers
     from fednb.site.policy import Policy
 
 MAX_STEPS = 20
@@ -49,6 +51,7 @@ def check_proposal(
     keys: SiteKeys,
     catalog: Catalog,
     policy: Policy,
+    peers: Peers,
 ) -> Decision:
     """Say whether an owner can consider a contract: it must be what it seems.
 
@@ -56,10 +59,11 @@ def check_proposal(
     ----------
     contract
         As signed by the requester.
-    site, keys, catalog, policy
+    site, keys, catalog, policy, peers
         Of this site.
     """
-    return settle(_proposal(contract, site, keys, catalog, policy))
+    proposal = _proposal(contract, site, keys, catalog, policy)
+    return settle(chain(proposal, [peers.check(contract, policy.peers)]))
 
 
 def _proposal(

@@ -49,5 +49,8 @@ def test_after_a_rotation_earlier_requests_are_final_and_new_ones_pass(tmp_path)
     with Federation(homes, tmp_path / "coordinator") as fed:
         (known,) = [r for r in fed.requests if r.hash == earlier]
         assert known.status == {"a": "denied", "b": "pending", "c": "pending"}
+        # the other sites' owners hear of it by telephone too
+        for name in "bc":
+            fed.owner(name).peers.confirm("a", fed.owner("a").peers.fingerprint)
         later = fed.request(plan, purpose="after", dataset="clinic")
         assert set(later.status.values()) == {"pending"}

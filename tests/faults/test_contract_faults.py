@@ -207,6 +207,18 @@ def test_a_contract_may_tighten_and_never_loosen(tables):
     )
 
 
+@pytest.mark.parametrize("step", [0.0, 0.099, -1.0])
+def test_a_job_cannot_round_its_fits_more_finely(tables, step):
+    contract = drafted(tables, COX)
+    loose = replace(contract, privacy=Privacy("standard", True, step))
+    ask = Propose(canonical(loose), tables._scientist.sign(canonical(loose)))
+    reason = refused(tables, "a", ask, "disclosure")
+    assert reason == (
+        f"The contract rounds totals of fits to {step:g} patient-SD; the standard "
+        "profile rounds them to 0.1. A job may tighten, never loosen."
+    )
+
+
 def test_a_policy_tightened_later_holds_for_contracts_approved_before(fresh):
     small = Resources(calls=500)
     contract = approved(fresh, drafted(fresh, resources=small))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fednb.errors import HomeError, InputError, UnknownNameError
+from fednb.site.peers import keys_fingerprint
 
 if TYPE_CHECKING:
     from conftest import Scientist
@@ -70,6 +71,12 @@ def test_the_server_beside_follows_the_policy(
 ):
     registered.policy.set(auto_approve=["statistics"])
     contract = ada.contract(registered)
+    # whose keys nobody confirmed is never approved by itself
+    assert ada.propose(server, contract).status == "pending"
+    for other in contract.participants[:2]:
+        mark = keys_fingerprint(other.signing_key, other.agreement_key)
+        registered.peers.confirm(other.site, mark)
+    contract = ada.contract(registered, nonce="1")
     assert ada.propose(server, contract).status == "approved"
-    request = registered.requests[0]
+    request = registered.requests[contract.hash()]
     assert (request.status, request.note) == ("approved", "by the site's policy")

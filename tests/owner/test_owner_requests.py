@@ -193,7 +193,8 @@ def test_an_empty_table(owner: SiteOwner):
 def test_an_unknown_key_is_pointed_out(registered: SiteOwner, proposed: list):
     del proposed
     first = registered.requests[0]
-    assert [n.startswith(FIRST) for n in first.notes] == [True]
+    assert [n.startswith(FIRST) for n in first.notes] == [True, False, False]
+    assert all(n.startswith("Unknown key: nobody") for n in first.notes[1:])
     first.approve()
     assert registered.requests[1].notes == ()
     assert registered.requests[0].notes[0].startswith(FIRST)

@@ -12,7 +12,15 @@ from scipy.stats import chi2
 
 from fednb.errors import InputError, IntegrityError, RunError
 from fednb.privacy.agreement import shared_secret
-from fednb.privacy.secure_sum import MaskContext, mask, totals, unmask_sum, updates
+from fednb.privacy.secure_sum import (
+    MaskContext,
+    degree,
+    mask,
+    neighbours,
+    totals,
+    unmask_sum,
+    updates,
+)
 
 
 def masked_all(parties, values, ring, context):
@@ -184,3 +192,69 @@ def test_fewer_than_three_sites_and_doubled_keys_are_refused(party):
 def test_malformed_and_low_order_keys_are_refused(key):
     with pytest.raises(IntegrityError):
         shared_secret(X25519PrivateKey.generate(), key)
+
+
+@pytest.mark.parametrize("count", [3, 20, 33])
+def test_few_sites_all_share_masks(party, count):
+    found = neighbours(party(count).participants)
+    assert {len(near) for near in found.values()} == {count - 1}
+    assert all(site not in near for site, near in found.items())
+
+
+@pytest.mark.parametrize("count", [34, 60, 200])
+def test_many_sites_share_masks_with_as_many_others_each(party, count):
+    participants = party(count).participants
+    found = neighbours(participants)
+    assert {len(set(near)) for near in found.values()} == {degree(count)}
+    assert degree(count) < count - 1
+    for site, near in found.items():
+        assert site not in near
+        assert all(site in found[other] for other in near)
+    assert neighbours(participants[::-1]) == found
+
+
+@pytest.mark.parametrize("count", [33, 100, 1000])
+def test_the_degree_keeps_what_its_docstring_says(count):
+    k = degree(count)
+    assert k % 2 == 0
+    assert count**2 / 2 * 3.0**-k <= 2.0**-40
+    assert count**2 / 2 * 3.0 ** -(k - 2) > 2.0**-40
+
+
+def test_neighbours_hang_on_keys_and_on_nothing_that_a_requester_writes(party):
+    participants = party(40).participants
+    found = neighbours(participants)
+    other = [msgspec.structs.replace(p, fingerprint="another") for p in participants]
+    assert neighbours(other) == found
+    first = msgspec.structs.replace(participants[0], agreement_key="00" * 32)
+    assert neighbours([first, *participants[1:]]) != found
+
+
+def test_a_sum_of_forty_sites_is_the_plain_sum_within_the_step(party):
+    parties = party(40)
+    ring = totals(40)
+    rng = np.random.default_rng(1)
+    values = {s: rng.normal(size=9) for s in parties.sites}
+    vectors = masked_all(parties, values, ring, parties.context())
+    total = ring.decode(unmask_sum(vectors, parties.sites))
+    plain = np.sum(list(values.values()), axis=0)
+    assert np.abs(total - plain).max() <= 40 * ring.step / 2 + 1e-12
+    # honest sites keep their sum even where a third of all collude
+    honest = {s: v for i, (s, v) in enumerate(vectors.items()) if i % 3}
+    bare = ring.decode(unmask_sum(honest, list(honest)))
+    assert np.abs(bare - sum(values[s] for s in honest)).min() > 1
+
+
+def test_honest_sites_hold_together_where_a_third_colludes(party):
+    """In many draws of colluders nobody honest is cut off from the others."""
+    parties = party(60)
+    found = neighbours(parties.participants)
+    rng = np.random.default_rng(2)
+    for _ in range(300):
+        bad = set(rng.choice(parties.sites, 20, replace=False).tolist())
+        honest = set(parties.sites) - bad
+        seen, front = set(), {min(honest)}
+        while front:
+            seen |= front
+            front = {n for s in front for n in found[s]} - bad - seen
+        assert seen == honest

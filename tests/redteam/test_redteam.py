@@ -31,19 +31,13 @@ REFERENCE = {
     "planted PHI in an exception message",
     "forged, replayed, expired or edited contract",
 }
-OPEN = {
-    "participants under the attacker's keys": "nobody vouches for participants' keys",
-}
-"""What gets through today, and why: a strict xfail, so that a mended hole shows."""
 
 
 def _cases():
     # names are known without sites: an attack only touches them when it runs
     for place, attack in enumerate(catalogue(None)):
-        leaks = attack.name in OPEN and attack.system == FEDNB
-        marks = [pytest.mark.xfail(reason=OPEN[attack.name])] if leaks else []
         name = f"{attack.name}-{attack.system}"
-        yield pytest.param(place, attack.system, id=name, marks=marks)
+        yield pytest.param(place, attack.system, id=name)
 
 
 @pytest.fixture(scope="module")
