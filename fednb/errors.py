@@ -283,8 +283,9 @@ class CodeError(FednbError):
 
     def __init__(self, kind: str, where: str = "", *, detail: str = "") -> None:
         self.fault = f"{kind} at {where}" if where else kind
-        message = f"The contract's own code failed: {self.fault}."
-        super().__init__(message, detail=detail)
+        super().__init__(
+            f"The contract's own code failed: {self.fault}.", detail=detail
+        )
 
 
 class IntegrityError(FednbError):

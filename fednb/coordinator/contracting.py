@@ -21,6 +21,7 @@ from fednb.privacy.profiles import (
     at_least_as_strict,
 )
 from fednb.privacy.secure_sum import MINIMUM_SITES
+from fednb.records.carried import check_carried
 from fednb.records.contracts import Contract, Participant, Privacy, Resources
 from fednb.records.heads import HeadPlan
 from fednb.records.service import Prepare, Prepared
@@ -249,6 +250,7 @@ def _settle_training(
 ) -> TrainingPlan:
     models.validate(plan.network)
     transforms.validate(plan.transforms)
+    check_carried(plan)
     strategy = resolve(plan.strategy)
     if plan.optimiser not in strategy.optimisers:
         message = (

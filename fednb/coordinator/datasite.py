@@ -203,7 +203,8 @@ class DatasiteProxy(Shown):
             message = f"The answer of {self.name} bears the name {reply.site!r}."
             raise WireError(message)
         if isinstance(reply, Refusal):
-            raise RefusedError(self.name, reply.cause, reply.correlation)
+            told = (reply.cause, reply.correlation, reply.fault)
+            raise RefusedError(self.name, *told)
         return reply
 
     @property

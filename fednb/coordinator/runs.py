@@ -304,7 +304,8 @@ def _tell(site: DatasiteProxy, ask: StopRun) -> None:
 def fault_of(error: BaseException) -> Fault:
     """Return an error in the form that crosses to the notebook."""
     if isinstance(error, RefusedError):
-        return Fault("RefusedError", (error.site, error.refusal, error.correlation))
+        told = (error.site, error.refusal, error.correlation, error.fault)
+        return Fault("RefusedError", told)
     if isinstance(error, SiteDownError):
         return Fault("SiteDownError", (error.site,))
     if isinstance(error, FednbError):

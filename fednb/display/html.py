@@ -103,6 +103,16 @@ border-radius:50%;margin-right:.4em;background:var(--jp-ui-font-color3,#888)}
 .fednb .bad::before{background:var(--jp-error-color1,#d32f2f)}
 .fednb .wait::before{background:var(--jp-warn-color1,#f57c00)}
 .fednb summary{cursor:pointer}
+.fednb pre.code{font-family:var(--jp-code-font-family,monospace);background:
+transparent;color:inherit;white-space:pre-wrap;overflow-wrap:anywhere;margin:.3em 0}
+.fednb .c-margin{color:var(--jp-ui-font-color3,#888);user-select:none}
+.fednb .c-keyword{color:var(--jp-mirror-editor-keyword-color,inherit);font-weight:600}
+.fednb .c-string{color:var(--jp-mirror-editor-string-color,#a31515)}
+.fednb .c-comment{color:var(--jp-mirror-editor-comment-color,#777);font-style:italic}
+.fednb .c-number{color:var(--jp-mirror-editor-number-color,#098658)}
+.fednb .c-name{color:var(--jp-mirror-editor-def-color,inherit);font-weight:600}
+.fednb .c-added{color:var(--jp-success-color1,#388e3c)}
+.fednb .c-gone{color:var(--jp-error-color1,#d32f2f)}
 </style>"""
 """One stylesheet, scoped to the class ``fednb``."""
 

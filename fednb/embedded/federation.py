@@ -21,6 +21,7 @@ from fednb.owner import SiteOwner
 from fednb.owner.datasets import inferred_problems
 from fednb.owner.introductions import introduce
 from fednb.site.server import SiteServer, initial_weights
+from fednb.site.walls import Terms
 from fednb.site.worker_process import WorkerProcess
 from fednb.wire.inproc import InProcessTransport
 
@@ -170,6 +171,8 @@ class Federation(BaseFederation):
             channels=ask.channels,
             covariates=ask.covariates,
             seed=ask.seed,
+            # a scientist's own code on the scientist's own machine
+            terms=Terms("where-possible"),
         )
 
 

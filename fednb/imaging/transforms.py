@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fednb.errors import InputError, UnknownNameError
+from fednb.errors import InputError, PlanError, UnknownNameError
 from fednb.imaging.allowlist import ALLOWED, ParamRule, TransformEntry
 from fednb.imaging.intensity import (
     amplitude_normalize,
@@ -18,13 +18,13 @@ from fednb.imaging.intensity import (
     resample_spacing,
     z_score_in_mask,
 )
+from fednb.records.code import Code
+from fednb.records.specs import TransformSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
-
-    from fednb.records.specs import TransformSpec
 
     Floats = NDArray[np.float32]
     Spacing = tuple[float, float, float]
@@ -38,6 +38,7 @@ __all__ = [
     "TransformEntry",
     "build_fixed",
     "build_random",
+    "named",
     "validate",
 ]
 
@@ -46,7 +47,12 @@ _DEFAULT_GAIN = 0.2
 _DEFAULT_NOISE = 0.1
 
 
-def validate(specs: Sequence[TransformSpec]) -> None:
+def named(specs: Sequence[TransformSpec | Code]) -> list[TransformSpec]:
+    """Return those transforms that are looked up by name, without the requester's."""
+    return [spec for spec in specs if isinstance(spec, TransformSpec)]
+
+
+def validate(specs: Sequence[TransformSpec | Code]) -> None:
     """Check names, parameters and order.
 
     Raises
@@ -56,9 +62,13 @@ def validate(specs: Sequence[TransformSpec]) -> None:
     InputError
         A parameter is missing or out of its range, two parameters contradict each
         other, or a fixed transform comes after a random one.
+    PlanError
+        A transform of the requester's own has problems, or the wrong place: after the
+        named fixed ones, or after the named random ones where it is random.
     """
+    _check_own(specs)
     seen_random = ""
-    for spec in specs:
+    for spec in named(specs):
         if spec.name not in ALLOWED:
             raise UnknownNameError("transform", spec.name, ALLOWED)
         entry = ALLOWED[spec.name]
@@ -73,13 +83,33 @@ def validate(specs: Sequence[TransformSpec]) -> None:
         _check_params(spec, entry)
 
 
-def build_fixed(specs: Sequence[TransformSpec]) -> Fixed:
+def _check_own(specs: Sequence[TransformSpec | Code]) -> None:
+    """Check the requester's own transforms: their code, and their places."""
+    ranks = []
+    for spec in specs:
+        if isinstance(spec, Code):
+            spec.check()
+            ranks.append(3 if "rng" in spec.arguments else 1)
+        else:
+            random = spec.name in ALLOWED and ALLOWED[spec.name].random
+            ranks.append(2 if random else 0)
+    own = any(isinstance(spec, Code) for spec in specs)
+    if own and ranks != sorted(ranks):
+        message = (
+            "The order of transforms is: named fixed ones, one's own fixed ones, named "
+            "random ones, one's own random ones (those that take rng). Got "
+            f"{', '.join(spec.name for spec in specs)}."
+        )
+        raise PlanError(message)
+
+
+def build_fixed(specs: Sequence[TransformSpec | Code]) -> Fixed:
     """Build the deterministic part.
 
     Parameters
     ----------
     specs
-        The whole list of a plan; random transforms are left out.
+        The whole list of a plan; random transforms and one's own are left out.
 
     Returns
     -------
@@ -93,7 +123,9 @@ def build_fixed(specs: Sequence[TransformSpec]) -> Fixed:
         As for `validate`.
     """
     validate(specs)
-    steps = [_fixed_step(spec) for spec in specs if not ALLOWED[spec.name].random]
+    steps = [
+        _fixed_step(spec) for spec in named(specs) if not ALLOWED[spec.name].random
+    ]
 
     def fixed(array: Floats, spacing: Spacing) -> Floats:
         for step in steps:
@@ -103,13 +135,13 @@ def build_fixed(specs: Sequence[TransformSpec]) -> Fixed:
     return fixed
 
 
-def build_random(specs: Sequence[TransformSpec]) -> Random:
+def build_random(specs: Sequence[TransformSpec | Code]) -> Random:
     """Build the augmentation.
 
     Parameters
     ----------
     specs
-        The whole list of a plan; fixed transforms are left out.
+        The whole list of a plan; fixed transforms and one's own are left out.
 
     Returns
     -------
@@ -123,7 +155,7 @@ def build_random(specs: Sequence[TransformSpec]) -> Random:
         As for `validate`.
     """
     validate(specs)
-    steps = [_random_step(spec) for spec in specs if ALLOWED[spec.name].random]
+    steps = [_random_step(spec) for spec in named(specs) if ALLOWED[spec.name].random]
 
     def augment(array: Floats, rng: np.random.Generator) -> Floats:
         for step in steps:

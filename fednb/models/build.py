@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from fednb.errors import InputError
+from fednb.models.code import load
 from fednb.models.registry import MODELS, validate
+from fednb.records.code import Code
 
 if TYPE_CHECKING:
     from fednb.models.registry import Network
@@ -68,7 +70,9 @@ class ImageNetwork(nn.Module):
         return self.decide(self.embed(images), covariates)
 
 
-def build(spec: ModelSpec, channels: int, covariates: int, seed: int) -> ImageNetwork:
+def build(
+    spec: ModelSpec | Code, channels: int, covariates: int, seed: int
+) -> ImageNetwork:
     """Return the network of a spec with weights drawn from `seed`.
 
     Torch's global generator is left as it was.
@@ -76,7 +80,8 @@ def build(spec: ModelSpec, channels: int, covariates: int, seed: int) -> ImageNe
     Parameters
     ----------
     spec
-        Name and arguments, see `fednb.models.registry`.
+        Name and arguments, see `fednb.models.registry`; or the requester's own code,
+        in a confined process.
     channels
         Input channels (modalities), at least 1.
     covariates
@@ -90,20 +95,34 @@ def build(spec: ModelSpec, channels: int, covariates: int, seed: int) -> ImageNe
         No network or argument has that name.
     InputError
         An argument lies outside its range.
+    IntegrityError
+        Code is to run where it may not.
     """
     arguments: dict[str, Any] = validate(spec)
     width = arguments.pop("embedding")
     if channels < 1 or covariates < 0:
         message = f"A network needs channels >= 1; got {channels} and {covariates}."
         raise InputError(message)
-    network = MODELS[spec.name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if network.monai:
-            trunk = _monai(network, arguments, channels, width)
-        else:
-            trunk = _small_cnn(channels, width, arguments)
+        trunk = _trunk(spec, arguments, channels, width)
         return ImageNetwork(trunk, width, covariates)
+
+
+def _trunk(
+    spec: ModelSpec | Code, arguments: dict[str, Any], channels: int, width: int
+) -> nn.Module:
+    """Return what maps (n, channels, X, Y, Z) to (n, width)."""
+    if isinstance(spec, Code):
+        made = load(spec)(channels=channels, embedding=width, **arguments)
+        if not isinstance(made, nn.Module):
+            message = f"{spec.name} must be a torch.nn.Module; got {type(made)}."
+            raise InputError(message)
+        return _without_batch_norm(made)
+    network = MODELS[spec.name]
+    if network.monai:
+        return _monai(network, arguments, channels, width)
+    return _small_cnn(channels, width, arguments)
 
 
 def _small_cnn(channels: int, width: int, arguments: dict[str, Any]) -> nn.Module:

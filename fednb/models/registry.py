@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from fednb.errors import InputError, UnknownNameError
+from fednb.records.code import Code
 
 if TYPE_CHECKING:
     from fednb.records.specs import ModelSpec
@@ -197,7 +198,7 @@ MODELS: Final[dict[str, Network]] = {network.name: network for network in _NETWO
 """Every network by the name that contracts use."""
 
 
-def validate(spec: ModelSpec) -> dict[str, Value]:
+def validate(spec: ModelSpec | Code) -> dict[str, Value]:
     """Return all arguments of a spec, defaults filled in, ``"embedding"`` among them.
 
     Raises
@@ -206,7 +207,11 @@ def validate(spec: ModelSpec) -> dict[str, Value]:
         No network or argument has that name.
     InputError
         An argument has the wrong type or lies outside its range.
+    PlanError
+        A network of the requester's own has problems; each is told by its line.
     """
+    if isinstance(spec, Code):
+        return _of_code(spec)
     network = MODELS.get(spec.name)
     if network is None:
         raise UnknownNameError("model", spec.name, MODELS)
@@ -223,7 +228,15 @@ def validate(spec: ModelSpec) -> dict[str, Value]:
     }
 
 
-def embedding_width(spec: ModelSpec) -> int:
+def _of_code(code: Code) -> dict[str, Value]:
+    """Return the arguments of a requester's own network; its class checks the rest."""
+    code.check()
+    given = code.params.get("embedding", _EMBEDDING.default)
+    plain: dict[str, Any] = dict(code.params)
+    return plain | {"embedding": _EMBEDDING.read(f"{code.name}: embedding", given)}
+
+
+def embedding_width(spec: ModelSpec | Code) -> int:
     """Return the number of bottleneck units of a spec's network, 1 to 64.
 
     Raises

@@ -8,6 +8,8 @@ wall. The wall is the process that the code runs in (`fednb.site.confinement`).
 from __future__ import annotations
 
 import ast
+import io
+import tokenize
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -112,7 +114,7 @@ def problems_of(name: str, source: str) -> tuple[Problem, ...]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
         return (Problem(line, f"not Python: {getattr(error, 'msg', 'too deep')}."),)
-    found += [*_top(name, tree)]
+    found += [*_top(name, tree), *_look_alikes(source)]
     for node in ast.walk(tree):
         found += _node(node)
     return tuple(sorted(found, key=lambda problem: problem.line))
@@ -160,6 +162,13 @@ def _characters(source: str) -> Iterator[Problem]:
 
 
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def _look_alikes(source: str) -> Iterator[Problem]:
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.NAME and not token.string.isascii():
+            what = f"the name {token.string!r} is not ASCII; another may look alike."
+            yield Problem(token.start[0], what)
 
 
 def _top(name: str, tree: ast.Module) -> Iterator[Problem]:
@@ -225,5 +234,3 @@ def _word(line: int, name: str, refused: frozenset[str]) -> Iterator[Problem]:
     dunder = name.startswith("__") and name.endswith("__")
     if name in refused or (dunder and name not in _DUNDERS):
         yield Problem(line, f"{name!r} reaches further than a network needs.")
-    if not name.isascii():
-        yield Problem(line, f"the name {name!r} is not ASCII; another may look alike.")

@@ -136,11 +136,20 @@ class State(Record, frozen=True):
 
 
 class Refusal(Record, frozen=True):
-    """Protocol message: no, with a cause from the closed list and a correlation id."""
+    """Protocol message: no, with a cause from the closed list and a correlation id.
+
+    Attributes
+    ----------
+    site, cause, correlation
+        Who, why, and where its owner finds the reason.
+    fault
+        Type of an error in the requester's own code, and the line; never its words.
+    """
 
     site: str
     cause: Cause
     correlation: str
+    fault: Name = ""
 
 
 class Release(Record, frozen=True):

@@ -25,6 +25,8 @@ class Decision(Record, frozen=True):
         Version of the rule.
     threshold
         Threshold that applied, where the rule has one.
+    fault
+        What a requester is told of an error in their own code; see `CodeError`.
     """
 
     allow: bool
@@ -33,6 +35,7 @@ class Decision(Record, frozen=True):
     cause: Cause = "disclosure"
     version: int = 1
     threshold: float = 0.0
+    fault: Name = ""
 
 
 class Place(Record, frozen=True):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from fednb.records.arrays import Array
 from fednb.records.base import Record
+from fednb.records.code import Code
 from fednb.records.specs import ModelSpec
 
 RunStatus = Literal[
@@ -28,7 +29,7 @@ class Forward(Record, frozen=True):
 class Prepare(Record, frozen=True):
     """Make seeded initial weights of a network and keep them."""
 
-    network: ModelSpec
+    network: ModelSpec | Code
     channels: int
     covariates: int
     seed: int

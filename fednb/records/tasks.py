@@ -14,6 +14,7 @@ import msgspec
 from fednb.errors import PlanError
 from fednb.records.assessment import AssessmentPlan
 from fednb.records.base import Record
+from fednb.records.code import Code  # noqa: TC001  (msgspec reads it)
 from fednb.records.dp import DP  # noqa: TC001  (msgspec reads it)
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.specs import (
@@ -90,7 +91,7 @@ class TrainingPlan(Plan, frozen=True):
     Attributes
     ----------
     model
-        Network by name, or a `ModelSpec` with arguments.
+        Network by name, a `ModelSpec` with arguments, or `Code` of one's own.
     target
         Binary column to predict.
     strategy
@@ -104,7 +105,8 @@ class TrainingPlan(Plan, frozen=True):
     size
         Voxels along each axis of the network's input.
     transforms
-        Fixed transforms, then random ones.
+        Fixed transforms, then random ones; of either kind those of one's own, `Code`,
+        come last.
     covariates
         Number columns that join inside the network; usually none, since a head fitted
         afterwards does better.
@@ -119,7 +121,7 @@ class TrainingPlan(Plan, frozen=True):
         Differential privacy for the training patients; None: none.
     """
 
-    model: str | ModelSpec
+    model: str | ModelSpec | Code
     target: str
     strategy: StrategySpec = StrategySpec("fedavg")
     rounds: int = 10
@@ -131,7 +133,7 @@ class TrainingPlan(Plan, frozen=True):
     schedule: Literal["cosine", "constant"] = "cosine"
     modalities: tuple[str, ...] = ()
     size: tuple[int, int, int] = (32, 32, 32)
-    transforms: tuple[TransformSpec, ...] = (TransformSpec("ZScoreInMask"),)
+    transforms: tuple[TransformSpec | Code, ...] = (TransformSpec("ZScoreInMask"),)
     covariates: tuple[str, ...] = ()
     split: SplitSpec = SplitSpec()
     seed: int = 0
@@ -153,7 +155,7 @@ class TrainingPlan(Plan, frozen=True):
             raise PlanError(message)
 
     @property
-    def network(self) -> ModelSpec:
+    def network(self) -> ModelSpec | Code:
         """The network as a spec."""
         return ModelSpec(self.model) if isinstance(self.model, str) else self.model
 

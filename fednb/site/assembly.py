@@ -30,6 +30,7 @@ from fednb.site.admission import (
     run_state,
 )
 from fednb.site.keys import signature_holds
+from fednb.site.policy import confinement_of, read_policy
 from fednb.site.states import States, aggregate
 from fednb.site.work import Work
 from fednb.strategies.registry import resolve
@@ -108,6 +109,7 @@ class Assembly:
             seconds=contract.resources.seconds,
             gpu_gib=contract.resources.gpu_gib,
             columns=contract.columns,
+            terms=confinement_of(read_policy(self._home)),
             arrays=call.arrays,
             inputs=inputs,
             secret=self._secret(call.place),

@@ -98,7 +98,7 @@ class ConfinedWorker(WorkerProcess):
         try:
             self._enclose()
         except FednbError:
-            self.close()
+            self._end()
             raise
         return self
 
@@ -108,11 +108,10 @@ class ConfinedWorker(WorkerProcess):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        self._end()
 
-    @override
-    def close(self) -> None:
-        super().close()
+    def _end(self) -> None:
+        self.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @override

@@ -15,6 +15,8 @@ from fednb.privacy.fits import FitBook
 from fednb.privacy.metrics import safe_evaluation_metrics, safe_training_metrics
 from fednb.privacy.rules import Safe
 from fednb.records.arrays import unpack, unpack_all
+from fednb.records.carried import codes_of
+from fednb.records.code import Code
 from fednb.records.outputs import Decision
 from fednb.records.specs import ModelSpec, SummedPlan
 from fednb.records.tasks import (
@@ -24,10 +26,12 @@ from fednb.records.tasks import (
     TrainingPlan,
 )
 from fednb.site.tasks.cohort import settled
+from fednb.site.tasks.confined import Watch, initialise_confined, run_confined
 from fednb.site.tasks.describe import describe
-from fednb.site.tasks.job import InitialiseJob, Job, JobResult, Progress
+from fednb.site.tasks.job import Handover, InitialiseJob, Job, JobResult, Progress
 from fednb.site.tasks.statistics import statistics
 from fednb.site.tasks.summed import SiteHalf, site_half
+from fednb.site.walls import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,13 +135,7 @@ class Executor:
         def going_on() -> bool:
             return not self.stopped(work.place.run) and allowed()
 
-        result = run_job(
-            self.worker,
-            _job(work),
-            seconds=work.seconds,
-            allowed=going_on,
-            progress=progress,
-        )
+        result = self._compute(work, going_on, progress)
         if result.error:
             raise _failure(result)
         vectors = unpack_all(result.vectors)
@@ -156,6 +154,29 @@ class Executor:
         )
         return Product(vectors, (enough,))
 
+    def _compute(
+        self,
+        work: Work,
+        allowed: Callable[[], bool],
+        progress: Callable[[int, int], None] | None,
+    ) -> JobResult:
+        """Run a torch task; one with a requester's own code in a process of its own."""
+        job, seconds = _job(work), work.seconds
+
+        def warm(asked: Job | Handover) -> JobResult:
+            watched = progress if asked is job else None
+            return run_job(
+                self.worker,
+                asked,
+                seconds=seconds,
+                allowed=allowed,
+                progress=watched,
+            )
+
+        if not codes_of(work.plan):
+            return warm(job)
+        return run_confined(job, work.terms, Watch(seconds, allowed, progress), warm)
+
     def _check_initial(self, work: Work) -> None:
         """Refuse initial weights that were chosen: they are what the seed makes."""
         plan = work.plan
@@ -167,6 +188,7 @@ class Executor:
             channels=len(plan.modalities),
             covariates=len(plan.covariates),
             seed=plan.seed,
+            terms=work.terms,
         )
         if not np.array_equal(made, unpack(work.arrays["weights"])):
             message = (
@@ -221,7 +243,7 @@ class Executor:
 
 def run_job(
     worker: WorkerProcess,
-    job: Job | InitialiseJob,
+    job: Job | InitialiseJob | Handover,
     *,
     seconds: float,
     allowed: Callable[[], bool],
@@ -245,11 +267,12 @@ def run_job(
 
 def initial_weights(
     worker: WorkerProcess,
-    network: ModelSpec,
+    network: ModelSpec | Code,
     *,
     channels: int,
     covariates: int,
     seed: int,
+    terms: Terms | None = None,
 ) -> NDArray[np.float32]:
     """Return seeded initial weights, flat float32; needs no data.
 
@@ -258,11 +281,13 @@ def initial_weights(
     worker
         Where torch is.
     network
-        The network.
+        The network; code runs in a confined process, not in `worker`.
     channels, covariates
         Numbers of its inputs.
     seed
         Of the weights.
+    terms
+        What such a process may have; None: every wall is required.
 
     Raises
     ------
@@ -270,6 +295,9 @@ def initial_weights(
         The network cannot be built.
     """
     job = InitialiseJob("initialise", network, channels, covariates, seed)
+    if isinstance(network, Code):
+        watch = Watch(INITIALISE_SECONDS, lambda: True)
+        return initialise_confined(job, terms or Terms(), watch)
     result = run_job(worker, job, seconds=INITIALISE_SECONDS, allowed=lambda: True)
     if result.error:
         raise _failure(result)

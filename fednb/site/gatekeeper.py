@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fednb.config import LONG_POLL_SECONDS
 from fednb.errors import (
     Cause,
+    CodeError,
     DatasetError,
     FednbError,
     FitError,
@@ -370,8 +371,18 @@ def verdict_of(error: BaseException) -> Decision:
     detail = getattr(error, "detail", "")
     reason = f"{type(error).__name__}: {error} {detail}".strip()
     if isinstance(error, RunError):
-        cause: Cause = "limit" if error.refusal == "limit" else "stopped"
+        cause: Cause = "stopped"
+        if error.refusal in {"limit", "no-confinement"}:
+            cause = "limit" if error.refusal == "limit" else "no-confinement"
         return deny("task.stopped", reason, cause)
+    if isinstance(error, CodeError):
+        return Decision(
+            allow=False,
+            rule="code.failed",
+            reason=reason,
+            cause="code",
+            fault=error.fault,
+        )
     for kind, named in _CAUSES:
         if isinstance(error, kind):
             return deny(f"task.{kind.__name__}", reason, named)

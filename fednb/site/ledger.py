@@ -197,6 +197,21 @@ class Ledger:
         )
         return None if void else entry
 
+    def refusals(self, contract: str, rule: str) -> int:
+        """Return how often a rule has stopped calls of a contract.
+
+        Parameters
+        ----------
+        contract
+            The contract's hash.
+        rule
+            Name of the rule.
+        """
+        rows: list[Row] = self._home.database.execute(
+            _ENTRIES + "WHERE kind = 'refusal' AND contract = ?", (contract,)
+        ).fetchall()
+        return sum(_entry(row).body.get("rule") == rule for row in rows)
+
     def verify(self, heads: tuple[str, ...] = ()) -> int:
         """Check the whole chain and return the number of entries.
 

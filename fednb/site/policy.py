@@ -21,8 +21,10 @@ import msgspec
 
 from fednb.errors import HomeError, InputError
 from fednb.privacy.profiles import PROFILES, at_least_as_strict
+from fednb.records.carried import codes_in
 from fednb.records.outputs import Decision
 from fednb.records.tasks import DescribePlan, StatisticsPlan, TrainingPlan
+from fednb.site.walls import Demand, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -55,6 +57,14 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Caps on a contract.
     devices
         Devices that a contract may name.
+    custom_code
+        ``"refuse"``: no contract may carry code of its requester's own; ``"ask"``: its
+        owner reads it and decides, whatever `auto_approve` says.
+    confinement
+        ``"required"``: approved code runs only where this machine can confine it in
+        full (`fednb.site.confinement`); ``"where-possible"``: also where a wall lacks.
+    max_code_gib
+        Address space of a process that runs such code; torch itself takes about .6.
     max_fits
         Distinct fits of one outcome, of all requesters together (disclosure rule 19).
     require_dp
@@ -77,6 +87,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_message_bytes: int = 2**30
     max_calls: int = 100_000
     devices: tuple[Literal["auto", "cpu", "cuda"], ...] = ("auto", "cpu", "cuda")
+    custom_code: Literal["refuse", "ask"] = "refuse"
+    confinement: Demand = "required"
+    max_code_gib: float = 16.0
     max_fits: int = 100
     require_dp: bool = False
     max_epsilon: float = 10.0
@@ -257,6 +270,18 @@ def _check_caps(policy: Policy, contract: Contract) -> Decision:
 
 
 def _training(policy: Policy, contract: Contract) -> Decision:
+    if codes_in(contract) and policy.custom_code == "refuse":
+        reason = (
+            "The contract carries code of its requester's own; the policy has "
+            'custom_code = "refuse". To be asked about each, set custom_code = "ask".'
+        )
+        return Decision(
+            allow=False, rule="policy.custom_code", reason=reason, cause="no-code"
+        )
+    return _training(policy, contract)
+
+
+def _training(policy: Policy, contract: Contract) -> Decision:
     for plan in contract.steps:
         if isinstance(plan, TrainingPlan):
             private = _check_private(policy, plan)
@@ -303,6 +328,9 @@ def approves_itself(
     strangers
         Participants whose keys nobody confirmed.
     """
+    if codes_in(contract):
+        # nobody has read it
+        return False
     if "all" in policy.auto_approve:
         return True
     harmless = all(isinstance(p, DescribePlan | StatisticsPlan) for p in contract.steps)
@@ -323,6 +351,11 @@ def _check_private(policy: Policy, plan: TrainingPlan) -> Decision:
         if value > cap:
             return _over(name, value, cap)
     return Decision(allow=True, rule="policy.dp", reason="Within the site's caps.")
+
+
+def confinement_of(policy: Policy) -> Terms:
+    """Return what a process may have that runs a requester's own code."""
+    return Terms(policy.confinement, policy.max_code_gib)
 
 
 def _over(name: str, value: float, cap: float) -> Decision:

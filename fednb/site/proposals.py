@@ -11,6 +11,7 @@ from fednb.imaging import transforms
 from fednb.models import registry as models
 from fednb.privacy.dp import check_dp
 from fednb.privacy.egress import outputs_of
+from fednb.records.carried import check_carried
 from fednb.records.tasks import (
     AnyPlan,
     DescribePlan,
@@ -118,6 +119,7 @@ def check_plan(plan: AnyPlan, manifest: Manifest) -> None:
     if isinstance(plan, TrainingPlan):
         models.validate(plan.network)
         transforms.validate(plan.transforms)
+        check_carried(plan)
         strategy = resolve(plan.strategy)
         if plan.dp is not None:
             strategy.check_private()

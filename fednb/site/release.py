@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from fednb.site.work import Page
 
 _KEPT_ROUNDS = 2
+_FAULTS_TOLD = 3
+"""Failures of a contract's own code of which type and line are told."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,22 @@ class Releases:
             "threshold": decision.threshold,
             **about,
         }
+        fault = self._fault(decision, about)
         self._ledger.record("refusal", body)
-        refusal = Refusal(self._site, decision.cause, correlation)
+        refusal = Refusal(self._site, decision.cause, correlation, fault)
         return encode(refusal, fixed=True)
+
+    def _fault(self, decision: Decision, about: Mapping[str, object]) -> str:
+        """Return what may be told of an error in a requester's own code.
+
+        Type and line are the code's to choose: told at every failure, they would carry
+        out whatever it has seen, a few bits at a time.
+        """
+        contract = str(about.get("contract", ""))
+        if not decision.fault or not contract:
+            return ""
+        told = self._ledger.refusals(contract, decision.rule)
+        return decision.fault if told < _FAULTS_TOLD else ""
 
     def refuse_unrecorded(self, decision: Decision) -> bytes:
         """Return a refusal where the ledger itself cannot be written."""

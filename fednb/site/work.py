@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fednb.site.walls import Terms
+
 if TYPE_CHECKING:
     from fednb.privacy.differencing import Book
     from fednb.privacy.profiles import Profile
@@ -89,6 +91,8 @@ class Work:
         The site's own for this place, whatever the attempt; noise follows from it.
     page
         Of a table's answers; None: no table, or the open profile.
+    terms
+        What the owner allows a process that runs a requester's own code.
     """
 
     call: str
@@ -121,3 +125,4 @@ class Work:
     kept: dict[str, Array] = field(default_factory=dict)
     secret: bytes = b""
     page: Page | None = None
+    terms: Terms = field(default_factory=Terms)

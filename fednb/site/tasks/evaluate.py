@@ -15,6 +15,7 @@ from fednb.models.build import build
 from fednb.models.weights import load_flat
 from fednb.records.arrays import pack, unpack
 from fednb.records.base import canonical
+from fednb.records.code import Code
 from fednb.records.specs import ModelSpec
 from fednb.records.tasks import EvaluationPlan
 from fednb.site.tasks.job import JobResult
@@ -71,7 +72,7 @@ def _network(
     spec: bytes, channels: int, covariates: int, device: torch.device
 ) -> ImageNetwork:
     """Return a network that stays warm between calls; its weights are overwritten."""
-    network = msgspec.json.decode(spec, type=ModelSpec)
+    network = msgspec.json.decode(spec, type=ModelSpec | Code)
     return build(network, channels, covariates, seed=0).to(device)
 
 

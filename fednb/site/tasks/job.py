@@ -6,12 +6,24 @@ in the serving process; both see the same fields.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
 from fednb.errors import Cause
+from fednb.imaging.allowlist import ALLOWED
+from fednb.imaging.transforms import named
 from fednb.records.arrays import Array
-from fednb.records.base import Record
+from fednb.records.base import Record, canonical, sha256_hex
+from fednb.records.code import Code
 from fednb.records.datasets import Column, Manifest
 from fednb.records.specs import ModelSpec
 from fednb.records.tasks import AnyPlan
+
+if TYPE_CHECKING:
+    from fednb.records.tasks import TrainingPlan
+
+CACHE_VERSION: Final = 1
+"""Raise it when what a cache of volumes stores changes."""
 
 
 class Job(Record, frozen=True):
@@ -55,6 +67,9 @@ class Job(Record, frozen=True):
         manifest's.
     secret
         The site's own for this place, from which noise follows; empty: none is needed.
+    cache
+        Folder of prepared volumes, for a task that sees nothing else of the images;
+        empty: found from the plan, and filled.
     """
 
     id: str
@@ -75,13 +90,14 @@ class Job(Record, frozen=True):
     sites: int = 1
     columns: tuple[Column, ...] = ()
     secret: bytes = b""
+    cache: str = ""
 
 
 class InitialiseJob(Record, frozen=True):
     """Make seeded initial weights: needs no data."""
 
     id: str
-    network: ModelSpec
+    network: ModelSpec | Code
     channels: int
     covariates: int
     seed: int
@@ -122,3 +138,74 @@ class JobResult(Record, frozen=True):
     detail: str = ""
     cause: Cause = "internal"
     gpus: tuple[str, ...] = ()
+
+
+class Handover(Record, frozen=True):
+    """Prepare volumes for a confined process: fills ``work/cache``.
+
+    Attributes
+    ----------
+    job
+        Its plan is a `TrainingPlan` without any code.
+    rows
+        Patients.
+    """
+
+    id: str
+    job: Job
+    rows: tuple[int, ...]
+
+
+class ConfinedJob(Record, frozen=True):
+    """A job that runs a requester's own code, in a confined process.
+
+    Attributes
+    ----------
+    id
+        The call's id.
+    job
+        The work, without names of patients, paths, and columns that the plan leaves
+        out.
+    table
+        The table that the task sees, as CSV.
+    state
+        Files that the strategy kept at the site in earlier rounds of the run.
+    """
+
+    id: str
+    job: Job
+    table: bytes
+    state: dict[str, bytes] = {}
+
+
+class ConfinedResult(Record, frozen=True):
+    """What a confined process says: nothing in it is trusted.
+
+    Attributes
+    ----------
+    result
+        As of any task.
+    files
+        What the task wrote: ``"state/<name>"``, ``"embedding"``.
+    code, line
+        Hash of the code that failed, and where in it; empty: none did.
+    """
+
+    result: JobResult
+    files: dict[str, bytes] = {}
+    code: str = ""
+    line: int = 0
+
+
+def cache_folder(job: Job, plan: TrainingPlan) -> Path:
+    """Return the folder of a dataset's volumes under a plan's fixed preprocessing."""
+    fixed = [canonical(s) for s in named(plan.transforms) if not ALLOWED[s.name].random]
+    modalities = plan.modalities or job.manifest.modalities
+    parts = (job.manifest.fingerprint(), modalities, plan.size, fixed, CACHE_VERSION)
+    return Path(job.work) / "cache" / sha256_hex(repr(parts).encode())[:32]
+
+
+def state_folder(job: Job) -> Path:
+    """Return the folder for what a strategy keeps at the site during one run."""
+    name = sha256_hex(canonical(job.plan) + job.run.encode())[:32]
+    return Path(job.work) / "state" / name

@@ -19,14 +19,22 @@ import torch
 
 from fednb.errors import DatasetError, UnknownNameError
 from fednb.imaging.resample import pad_or_crop
-from fednb.imaging.transforms import ALLOWED, build_fixed, build_random, validate
+from fednb.imaging.transforms import (
+    ALLOWED,
+    build_fixed,
+    build_random,
+    named,
+    validate,
+)
 from fednb.imaging.volumes import load_patient
 from fednb.records.base import canonical, sha256_hex
+from fednb.site.tasks.job import cache_folder
+from fednb.site.tasks.own import OwnTransforms
 from fednb.site.tasks.runtime import write_private
 from fednb.site.tasks.table import PATIENT, numbers, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -37,9 +45,6 @@ if TYPE_CHECKING:
     from fednb.site.tasks.job import Job
 
     Floats = NDArray[np.float32]
-
-CACHE_VERSION: Final = 1
-"""Raise it when what `_Cache` stores changes."""
 
 HALF_UP_TO: Final = 64.0
 """Up to this magnitude float16 is within .03: volumes beyond it stay in float32."""
@@ -101,8 +106,9 @@ class Patients:
         scaled = [_scaled(column, numbers(table, column)) for column in inputs]
         self._covariates = np.stack(scaled, axis=1) if scaled else None
         validate(plan.transforms)
-        augments = len(_fixed_of(plan)) < len(plan.transforms)
+        augments = len(_fixed_of(plan)) < len(named(plan.transforms))
         self._augment = build_random(plan.transforms) if augments else None
+        self._own = OwnTransforms(plan.transforms)
         self._cache = _cache_for(job, plan)
         self._device = device
         room = GPU_SHARE * job.gpu_gib * 2**30 if device.type == "cuda" else 0
@@ -120,10 +126,11 @@ class Patients:
         self, rows: NDArray[np.int64], rng: np.random.Generator | None = None
     ) -> Batch:
         """Return patients by row; with a generator, after the random transforms."""
-        if rng is not None and self._augment is not None:
+        changes = self._own.random or self._augment is not None
+        if self._own.fixed or (rng is not None and changes):
             changed = np.empty((len(rows), *self._cache.shape), dtype=np.float32)
             for place, row in enumerate(rows.tolist()):
-                changed[place] = self._augment(self._cache.read(row), rng)
+                changed[place] = self._changed(self._cache.read(row), rng)
             images = torch.from_numpy(changed).to(self._device)
         else:
             images = self._bank.images(rows)
@@ -132,6 +139,21 @@ class Patients:
             covariates = torch.from_numpy(self._covariates[rows]).to(self._device)
         labels = torch.from_numpy(self.labels[rows].astype(np.float32))
         return Batch(images, covariates, labels.to(self._device))
+
+    def store(self, rows: Sequence[int], advance: Callable[[int], None]) -> None:
+        """Have the volumes of some patients in their files, for another process."""
+        for done, row in enumerate(rows, 1):
+            self._cache.stored(row)
+            advance(done)
+
+    def _changed(self, volume: Floats, rng: np.random.Generator | None) -> Floats:
+        """Return a volume after all transforms; the random ones need a generator."""
+        volume = self._own.apply(volume, None)
+        if rng is None:
+            return volume
+        if self._augment is not None:
+            volume = self._augment(volume, rng)
+        return self._own.apply(volume, rng)
 
 
 _WARM_MOST: Final = 4
@@ -202,7 +224,9 @@ class _Cache:
         self._modalities = plan.modalities or job.manifest.modalities
         self._size = plan.size
         self._fixed = build_fixed(plan.transforms)
-        self._native = any(spec.name == "ResampleSpacing" for spec in plan.transforms)
+        self._native = any(
+            spec.name == "ResampleSpacing" for spec in named(plan.transforms)
+        )
         self._volumes = _by_patient(job.manifest)
         self._checked: set[int] = set()
         self.shape = (len(self._modalities), *plan.size)
@@ -275,16 +299,12 @@ class _Cache:
 
 def _cache_for(job: Job, plan: TrainingPlan) -> _Cache:
     """Return the cache of a dataset under a plan's fixed preprocessing."""
-    fixed = [canonical(spec) for spec in _fixed_of(plan)]
-    modalities = plan.modalities or job.manifest.modalities
-    parts = (job.manifest.fingerprint(), modalities, plan.size, fixed, CACHE_VERSION)
-    key = sha256_hex(repr(parts).encode())[:32]
-    return _Cache(Path(job.work) / "cache" / key, job, plan)
+    return _Cache(Path(job.cache) if job.cache else cache_folder(job, plan), job, plan)
 
 
 def _fixed_of(plan: TrainingPlan) -> list[TransformSpec]:
     """Return the plan's transforms whose result is cached."""
-    return [spec for spec in plan.transforms if not ALLOWED[spec.name].random]
+    return [spec for spec in named(plan.transforms) if not ALLOWED[spec.name].random]
 
 
 def _by_patient(manifest: Manifest) -> dict[str, tuple[VolumeFile, ...]]:

@@ -1,8 +1,8 @@
 """The torch worker: jobs come in on stdin, progress and results leave on stdout.
 
-``python -m fednb.site.tasks.worker`` reads frames of `Job` or `InitialiseJob`
-(`fednb.wire.frames`, msgpack), runs one at a time, and ends when stdin does. To stop a
-task, kill the process: nothing that it writes is left half-written.
+``python -m fednb.site.tasks.worker`` reads frames of `Job`, `InitialiseJob` or
+`Handover` (`fednb.wire.frames`, msgpack), runs one at a time, and ends when stdin does.
+To stop a task, kill the process: nothing that it writes is left half-written.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from fednb.errors import FednbError, InputError, RunError
 from fednb.records.tasks import EmbeddingPlan, EvaluationPlan, TrainingPlan
 from fednb.site.tasks.embed import embed
 from fednb.site.tasks.evaluate import evaluate
-from fednb.site.tasks.job import InitialiseJob, Job, JobResult, Progress
+from fednb.site.tasks.handover import hand_over
+from fednb.site.tasks.job import Handover, InitialiseJob, Job, JobResult, Progress
 from fednb.site.tasks.runtime import gpu_names
 from fednb.site.tasks.train import initialise, train
 from fednb.wire.frames import read_frame, write_frame
@@ -61,7 +62,7 @@ _FAILURES: Final = (
 """What a task may raise: the worker answers with it and takes the next job."""
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Job | InitialiseJob)
+_decoder = msgspec.msgpack.Decoder(Job | InitialiseJob | Handover)
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
@@ -85,7 +86,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
         write_frame(sink, _encoder.encode(result))
 
 
-def run(job: Job | InitialiseJob, sink: BinaryIO) -> JobResult:
+def run(job: Job | InitialiseJob | Handover, sink: BinaryIO) -> JobResult:
     """Run one job; a failure is a result too.
 
     Parameters
@@ -118,9 +119,11 @@ def run(job: Job | InitialiseJob, sink: BinaryIO) -> JobResult:
     return msgspec.structs.replace(result, gpus=gpu_names())
 
 
-def _dispatch(job: Job | InitialiseJob, advance: Advance) -> JobResult:
+def _dispatch(job: Job | InitialiseJob | Handover, advance: Advance) -> JobResult:
     if isinstance(job, InitialiseJob):
         return initialise(job)
+    if isinstance(job, Handover):
+        return hand_over(job, advance)
     task = TASKS.get(type(job.plan))
     if task is None:
         message = f"The torch worker has no task for {type(job.plan).__name__}."
