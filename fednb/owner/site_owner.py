@@ -20,6 +20,7 @@ from fednb.display.contract import key_fingerprint
 from fednb.display.hooks import Shown
 from fednb.errors import HomeError, InputError
 from fednb.imaging.tables import read_raw
+from fednb.owner.budgets import OwnerBudgets
 from fednb.owner.datasets import (
     OwnerDataset,
     OwnerDatasets,
@@ -173,6 +174,11 @@ class SiteOwner(Shown):
     def peers(self) -> OwnerPeers:
         """The other sites whose keys are confirmed here."""
         return OwnerPeers(self._approvals.peers, self._keys)
+
+    @property
+    def budgets(self) -> OwnerBudgets:
+        """What training has spent of each dataset's privacy, by requester."""
+        return OwnerBudgets(self._home)
 
     @property
     def ledger(self) -> OwnerLedger:
