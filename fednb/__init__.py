@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fednb.records.datasets import Column, DatasetCard
     from fednb.records.dp import DP
     from fednb.records.heads import CoxPlan, LogisticPlan
+    from fednb.records.outcomes import Survival
     from fednb.records.specs import ModelSpec, SplitSpec, TransformSpec
     from fednb.records.studies import EMBEDDING, StudyPlan
     from fednb.records.tasks import (
@@ -65,6 +66,7 @@ _WHERE = {
     "SplitSpec": "fednb.records.specs",
     "StatisticsPlan": "fednb.records.tasks",
     "StudyPlan": "fednb.records.studies",
+    "Survival": "fednb.records.outcomes",
     "TrainingPlan": "fednb.records.tasks",
     "TransformSpec": "fednb.records.specs",
     "connect": "fednb.flare.session",
@@ -95,6 +97,7 @@ __all__ = [
     "SplitSpec",
     "StatisticsPlan",
     "StudyPlan",
+    "Survival",
     "TrainingPlan",
     "TransformSpec",
     "connect",

@@ -24,6 +24,7 @@ from fednb.privacy.secure_sum import MINIMUM_SITES
 from fednb.records.carried import check_carried
 from fednb.records.contracts import Contract, Participant, Privacy, Resources
 from fednb.records.heads import HeadPlan
+from fednb.records.outcomes import settle_target
 from fednb.records.service import Prepare, Prepared
 from fednb.records.specs import EmbeddingRef, Plan, StrategySpec, SummedPlan
 from fednb.records.studies import STUDY, StudyPlan
@@ -38,7 +39,7 @@ from fednb.records.tasks import (
     columns_of,
 )
 from fednb.storage import secret_file
-from fednb.strategies.registry import resolve
+from fednb.strategies.registry import resolve, strategy_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -258,11 +259,10 @@ def _settle_training(
             f"the plan has {plan.optimiser!r}."
         )
         raise PlanError(message)
-    for name in (plan.target, *plan.covariates):
-        (column,) = common_columns((name,), cards)
-        if name == plan.target and column.kind != "binary":
-            message = f"The target must be binary (0 and 1); {name!r} is {column.kind}."
-            raise PlanError(message)
+    target = settle_target(plan.target, common_columns(plan.outcome, cards))
+    plan = msgspec.structs.replace(plan, target=target)
+    strategy_of(plan)
+    common_columns(plan.covariates, cards)
     offered = dict.fromkeys(m for n in sorted(cards) for m in cards[n].modalities)
     if not offered:
         message = "The dataset has no images; train a head on its columns instead."

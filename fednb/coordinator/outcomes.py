@@ -29,7 +29,7 @@ from fednb.results.embedding import EmbeddingResult
 from fednb.results.evaluation import EvaluationResult, SplitScore, hanley_mcneil
 from fednb.results.statistics import ColumnSummary, StatisticsResult
 from fednb.results.survival import CoxResult, LogisticResult
-from fednb.results.training import RoundRecord, TrainingResult
+from fednb.results.training import TrainingResult, rounds_of
 from fednb.survival.concordance import PairCounts
 from fednb.survival.coxph import estimate
 from fednb.survival.logistic import LogisticEstimate
@@ -114,7 +114,7 @@ class Reading:
         )
 
     def _training(self, plan: TrainingPlan, step: StepOutcome) -> TrainingResult:
-        rounds = tuple(RoundRecord.of(line) for line in step.rounds)
+        rounds = rounds_of(step.rounds, plan.calls)
         return TrainingResult(
             run=self.outcome.run,
             contract=self.outcome.contract,
@@ -132,19 +132,23 @@ class Reading:
         n, loss, brier, concordant, tied, pairs, positives = (
             float(v) for v in _total(step)
         )
-        auc = (concordant + 0.5 * tied) / pairs if pairs else np.nan
-        spread = hanley_mcneil(auc, round(positives), round(n - positives))
-        score = SplitScore(
-            split=plan.split,
-            auc=auc,
-            auc_se=spread if pairs else np.nan,
-            log_loss=loss / n if n else np.nan,
-            brier=brier / n if n else np.nan,
-            n=round(n),
-        )
+        index = (concordant + 0.5 * tied) / pairs if pairs else np.nan
+        score = SplitScore(plan.split, c_index=index, n=round(n))
+        if plan.model.training.survival is None:
+            spread = np.nan
+            if pairs:
+                spread = hanley_mcneil(index, round(positives), round(n - positives))
+            score = SplitScore(
+                split=plan.split,
+                auc=index,
+                auc_se=spread,
+                log_loss=loss / n if n else np.nan,
+                brier=brier / n if n else np.nan,
+                n=round(n),
+            )
         return EvaluationResult(
             splits=(score,),
-            target=plan.model.training.target,
+            target=str(plan.model.training.target),
             sites=self.contract.sites(),
             profile=self.contract.privacy.profile,
             releases=step.releases,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -18,7 +18,7 @@ from fednb.errors import (
     SiteDownError,
     WireError,
 )
-from fednb.privacy.pool import total, total_update
+from fednb.privacy.pool import total, total_state
 from fednb.records.messages import Call, Collect, Release, State
 from fednb.records.service import ReleaseLine
 
@@ -62,9 +62,9 @@ class Collected:
         """Return the sum of an output over all participants."""
         return total(self.outputs[name], contract.sites(), training=training)
 
-    def update(self, name: str, contract: Contract) -> NDArray[np.float32]:
-        """Return the sum of a vector of network weights over all participants."""
-        return total_update(self.outputs[name], contract.sites())
+    def update(self, name: str, contract: Contract) -> NDArray[np.floating[Any]]:
+        """Return the sum of a strategy's vector over all participants."""
+        return total_state(self.outputs[name], contract.sites())
 
 
 class Pool:

@@ -19,7 +19,7 @@ from fednb.records.service import Event, RoundLine
 from fednb.records.specs import SummedPlan
 from fednb.records.tasks import AnyPlan, EmbeddingPlan, EvaluationPlan, TrainingPlan
 from fednb.strategies.base import StrategyState
-from fednb.strategies.registry import resolve
+from fednb.strategies.registry import strategy_of
 from fednb.survival.registry import analysis_of
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Rounds:
         """
         plan = self.contract.steps[step]
         if isinstance(plan, TrainingPlan):
-            strategy = resolve(plan.strategy)
+            strategy = strategy_of(plan)
             if strategy.relay:
                 self._relay(step, plan, strategy)
             else:
@@ -95,7 +95,7 @@ class Rounds:
         state = self._begin(step, strategy)
         derives = self._derives
         parts = self._parts(step, state.round - 1) if derives and state.round else ()
-        while state.round < plan.rounds:
+        while state.round < plan.rounds * plan.calls:
             began = self._wait_turn()
             arrays: dict[str, Array] = {}
             if not derives:
@@ -108,10 +108,9 @@ class Rounds:
                 for name in found.outputs
                 if name != "metrics"
             }
-            metrics = found.total("metrics", self.contract, training=True)
             line = RoundLine(
                 state.round,
-                training_metrics(metrics),
+                self._figures(plan, found),
                 time.monotonic() - began,
                 found.bytes,
             )
@@ -122,6 +121,13 @@ class Rounds:
             self._finish(step, line, found, state=_tensors(state), relay=stubs)
         self._kept[step] = parts
         self._keep_weights(step, state)
+
+    def _figures(self, plan: TrainingPlan, found: Collected) -> dict[str, float]:
+        """Return a round's figures; the half that sums hazards has none."""
+        if "metrics" not in found.outputs:
+            return {}
+        metrics = found.total("metrics", self.contract, training=True)
+        return training_metrics(metrics, survival=plan.survival is not None)
 
     def _relay(self, step: int, plan: TrainingPlan, strategy: Strategy) -> None:
         sites = self.contract.sites()
@@ -301,7 +307,9 @@ class Rounds:
         return found
 
 
-def training_metrics(total: NDArray[np.float64]) -> dict[str, float]:
+def training_metrics(
+    total: NDArray[np.float64], *, survival: bool = False
+) -> dict[str, float]:
     """Return pooled figures of a round from the totals that sites send.
 
     Parameters
@@ -309,6 +317,8 @@ def training_metrics(total: NDArray[np.float64]) -> dict[str, float]:
     total
         ``[n, sum of training losses, validation n, sum of validation losses,
         concordant, tied, pairs]``.
+    survival
+        Whether pairs are of survival times: their index is C instead of AUC.
     """
     n, loss, n_val, val_loss, concordant, tied, pairs = (float(v) for v in total)
     found: dict[str, float] = {}
@@ -317,7 +327,8 @@ def training_metrics(total: NDArray[np.float64]) -> dict[str, float]:
     if n_val > 0:
         found["validation_loss"] = val_loss / n_val
     if pairs > 0:
-        found["validation_auc"] = (concordant + 0.5 * tied) / pairs
+        index = "validation_c" if survival else "validation_auc"
+        found[index] = (concordant + 0.5 * tied) / pairs
     return found
 
 

@@ -126,7 +126,7 @@ class Runs:
         plan = contract.steps[stored.step]
         rounds = 1
         if isinstance(plan, TrainingPlan):
-            rounds = plan.rounds
+            rounds = plan.rounds * plan.calls
         elif isinstance(plan, SummedPlan):
             rounds = plan.most_rounds()
         sites = tuple(

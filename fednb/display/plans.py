@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from fednb.records.base import Record
     from fednb.records.heads import HeadPlan
+    from fednb.records.outcomes import Survival
     from fednb.records.tasks import AnyPlan
 
 _SPLITS = {
@@ -92,10 +93,11 @@ def _training(plan: TrainingPlan) -> str:
     also = f" and the columns {_listed(plan.covariates)}" if plan.covariates else ""
     channels = _listed(plan.modalities) if plan.modalities else "all modalities"
     epochs = "epoch" if plan.local_epochs == 1 else "epochs"
+    survival = "" if plan.survival is None else f" {_loss(plan.survival)}"
     return (
         f"Train the network {plan.network.name} to predict {plan.target} from "
         f"{channels}{also}, in {_rounds(plan.rounds)} of {plan.local_epochs} {epochs} "
-        f"each, with the strategy {plan.strategy.name}.{_private(plan)}"
+        f"each, with the strategy {plan.strategy.name}.{survival}{_private(plan)}"
     )
 
 
@@ -113,6 +115,22 @@ def _private(plan: TrainingPlan) -> str:
         f"{dp.epsilon:g} at delta {dp.delta:g}, spent from the requester's budget on "
         "this dataset."
     )
+
+
+def _loss(survival: Survival) -> str:
+    """Return what becomes of follow-up times."""
+    merged = (
+        f"Follow-up times are replaced by {len(survival.intervals)} intervals, merged "
+        "until each holds enough of the site's own exits."
+    )
+    return {
+        "deep-cox": "The loss is the partial likelihood of all sites together: each "
+        "round begins with a sum over sites of hazards at risk, hazards of deaths and "
+        f"numbers of deaths in each interval. {merged}",
+        "partial-likelihood": "The loss is the partial likelihood of each site by "
+        "itself; times are used at the site alone.",
+        "discrete-time": f"The loss is that of deaths within intervals. {merged}",
+    }[survival.loss]
 
 
 def _evaluation(plan: EvaluationPlan) -> str:

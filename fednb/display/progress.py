@@ -68,7 +68,10 @@ class RunProgress:
                 for name, value in event.metrics.items()
             )
             bar = self._bar(event.step)
-            self._progress.update(bar, advance=1, figures=figures)
+            # the half of a round that sums hazards has no figures of its own
+            self._progress.update(bar, advance=1)
+            if figures:
+                self._progress.update(bar, figures=figures)
         elif event.kind in {"completed", "failed", "stopped"}:
             for bar in self._bars.values():
                 self._progress.stop_task(bar)
@@ -76,7 +79,9 @@ class RunProgress:
     def _bar(self, step: int) -> TaskID:
         if step not in self._bars:
             plan = self._contract.steps[step]
-            total = plan.rounds if isinstance(plan, TrainingPlan) else None
+            total = None
+            if isinstance(plan, TrainingPlan):
+                total = plan.rounds * plan.calls
             name = type(plan).__name__.removesuffix("Plan").lower()
             self._bars[step] = self._progress.add_task(name, total=total, figures="")
         return self._bars[step]

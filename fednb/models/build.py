@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from fednb.models.registry import Network
     from fednb.records.specs import ModelSpec
 
+_RARE = -2.0
+"""Baseline at first, complementary log-log: one in eight dies in an interval."""
+
 
 class ImageNetwork(nn.Module):
     """An image trunk, a linear bottleneck, and one logit.
@@ -30,14 +33,22 @@ class ImageNetwork(nn.Module):
         Bottleneck units.
     covariates
         Number of covariates that join at the bottleneck.
+    intervals
+        Size of the discrete-time baseline that survival losses train along with the
+        network, ``baseline``; 0 for none.
     """
 
-    def __init__(self, trunk: nn.Module, width: int, covariates: int) -> None:
+    def __init__(
+        self, trunk: nn.Module, width: int, covariates: int, intervals: int = 0
+    ) -> None:
         super().__init__()
         self.trunk = trunk
         self.head = nn.Linear(width + covariates, 1)
         self.width = width
         self.covariates = covariates
+        self.baseline: nn.Parameter | None = None
+        if intervals:
+            self.baseline = nn.Parameter(torch.full((intervals,), _RARE))
 
     def embed(self, images: Tensor, covariates: Tensor | None = None) -> Tensor:
         """Return the bottleneck, shape (n, width); covariates have no part in it."""
@@ -99,14 +110,14 @@ def build(
         Code is to run where it may not.
     """
     arguments: dict[str, Any] = validate(spec)
-    width = arguments.pop("embedding")
+    width, intervals = arguments.pop("embedding"), arguments.pop("intervals", 0)
     if channels < 1 or covariates < 0:
         message = f"A network needs channels >= 1; got {channels} and {covariates}."
         raise InputError(message)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         trunk = _trunk(spec, arguments, channels, width)
-        return ImageNetwork(trunk, width, covariates)
+        return ImageNetwork(trunk, width, covariates, intervals)
 
 
 def _trunk(

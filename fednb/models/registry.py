@@ -117,6 +117,7 @@ class Network:
 
 
 _EMBEDDING: Final = Parameter(8, 1, 64)
+_INTERVALS: Final = Parameter(0, 0, 60)
 _DROPOUT: Final = Parameter(0.0, 0.0, 0.9)
 _DENSE: Final = {
     "init_features": Parameter(64, 8, 128),
@@ -199,7 +200,10 @@ MODELS: Final[dict[str, Network]] = {network.name: network for network in _NETWO
 
 
 def validate(spec: ModelSpec | Code) -> dict[str, Value]:
-    """Return all arguments of a spec, defaults filled in, ``"embedding"`` among them.
+    """Return all arguments of a spec, defaults filled in.
+
+    Every network has ``"embedding"``, its bottleneck units, and ``"intervals"``, the
+    size of its discrete-time baseline; 0 for none.
 
     Raises
     ------
@@ -215,7 +219,8 @@ def validate(spec: ModelSpec | Code) -> dict[str, Value]:
     network = MODELS.get(spec.name)
     if network is None:
         raise UnknownNameError("model", spec.name, MODELS)
-    known = network.parameters | {"embedding": _EMBEDDING}
+    everywhere = {"embedding": _EMBEDDING, "intervals": _INTERVALS}
+    known = network.parameters | everywhere
     for name in spec.params:
         if name not in known:
             what = f"argument of {spec.name!r}"

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from fednb.errors import PlanError
 from fednb.privacy.secure_sum import MINIMUM_SITES
 from fednb.records.contracts import OutputKind, OutputSpec, Privacy
@@ -35,6 +37,10 @@ VectorsOf = Callable[[StrategySpec, int], dict[str, int]]
 
 _SUM = "secure sum: only the total over all sites can be read"
 _TABLE = "disclosure rules 1-8: thresholds, rounding, owner's grid"
+_HAZARDS = (
+    "hazards at risk, hazards and numbers of deaths by interval of follow-up; a site "
+    "merges intervals with too few of its exits (disclosure rule 10)"
+)
 _OPEN = "open profile: in the clear"
 _DP = "differential privacy: epsilon {epsilon:g} at delta {delta:g} in all rounds"
 
@@ -129,6 +135,13 @@ def _training(
         OutputSpec(step, name, kind, n, 4 * n, plan.rounds, control)
         for name, n in vectors.items()
     ]
+    survival = plan.survival
+    if survival is not None and survival.summed:
+        sums = _spec(
+            step, "baseline", 3 * len(survival.intervals), plan.rounds, privacy
+        )
+        control = f"{_HAZARDS}; {sums.control}"
+        found.append(msgspec.structs.replace(sums, control=control))
     found.append(_spec(step, "metrics", TRAIN_METRICS, plan.rounds, privacy))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     Flat = NDArray[np.float32]
 
 
+TOTALS: Final = frozenset({"metrics", "baseline"})
+"""Outputs of a training step that are totals; others are shares of a mean."""
+
+
 def fixed_point(name: str, parties: int, *, training: bool) -> FixedPoint:
     """Return how an output is encoded: 32 bits for updates, 64 for totals."""
-    if training and name != "metrics":
+    if training and name not in TOTALS:
         return updates(parties)
     return totals(parties)
 
@@ -90,6 +94,26 @@ def total_update(outputs: Sequence[Output], sites: Sequence[str]) -> Flat:
             wide += vectors[site][part]  # type: ignore[arg-type]
         result[part] = wide
     return result
+
+
+def total_state(
+    outputs: Sequence[Output], sites: Sequence[str]
+) -> NDArray[np.floating[Any]]:
+    """Return the sum from which a strategy's state follows: float64 for totals.
+
+    Parameters
+    ----------
+    outputs, sites
+        See `total_update`.
+
+    Raises
+    ------
+    IntegrityError
+        As `total`.
+    """
+    if outputs and outputs[0].name in TOTALS:
+        return total(outputs, sites, training=True)
+    return total_update(outputs, sites)
 
 
 def _blocks(vector: Flat) -> Iterator[slice]:

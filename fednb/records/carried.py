@@ -61,7 +61,7 @@ def check_carried(plan: TrainingPlan) -> None:
             "run in the process that draws the noise. Use a network of the registry."
         )
         raise PlanError(message)
-    if getattr(plan, "survival", None) is not None:
+    if plan.survival is not None:
         message = (
             "Custom code predicts a binary column so far; the plan's target is "
             "survival. Train on a binary column, and fit a CoxPlan on the embedding."

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from typing_extensions import override
 
 from fednb.errors import PlanError
 from fednb.records.base import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fednb.records.datasets import Column
 
 MOST_INTERVALS: Final = 60
 """Intervals of follow-up at most."""
@@ -77,3 +82,45 @@ class Survival(Record, frozen=True):
     @override
     def __str__(self) -> str:
         return f"survival ({self.duration}, {self.event})"
+
+
+def settle_target(target: str | Survival, columns: Sequence[Column]) -> str | Survival:
+    """Return a target that leaves nothing open, or refuse it.
+
+    Parameters
+    ----------
+    target
+        Of a training plan.
+    columns
+        Its columns as the owners declare them.
+
+    Raises
+    ------
+    PlanError
+        A column is of another kind, or a loss needs intervals and there is no grid.
+    """
+    if isinstance(target, str):
+        _check_kind("target", columns[0], "binary", "binary (0 and 1)")
+        return target
+    duration, event = columns
+    _check_kind("duration", duration, "number", "a number")
+    _check_kind("event", event, "binary", "binary (0 and 1)")
+    if target.intervals or not target.stepped:
+        return target
+    ends = [end for end in duration.grid()[1:] if end > 0]
+    every = math.ceil(len(ends) / MOST_INTERVALS)
+    # from the last end backwards, so that the follow-up's whole range is covered
+    chosen = ends[::-1][:: max(every, 1)][::-1]
+    if len(chosen) < 2:
+        message = (
+            f"Column {duration.name!r} has no grid from which intervals could be made; "
+            "name them: intervals=(...)."
+        )
+        raise PlanError(message)
+    return msgspec.structs.replace(target, intervals=tuple(chosen))
+
+
+def _check_kind(what: str, column: Column, kind: str, wanted: str) -> None:
+    if column.kind != kind:
+        message = f"The {what} must be {wanted}; {column.name!r} is {column.kind}."
+        raise PlanError(message)

@@ -14,12 +14,14 @@ import msgspec
 from fednb.errors import PlanError
 from fednb.records.assessment import AssessmentPlan
 from fednb.records.base import Record
-from fednb.records.code import Code  # noqa: TC001  (msgspec reads it)
+from fednb.records.code import Code
 from fednb.records.dp import DP  # noqa: TC001  (msgspec reads it)
 from fednb.records.heads import CoxPlan, LogisticPlan
+from fednb.records.outcomes import Survival  # noqa: TC001  (msgspec reads it)
 from fednb.records.specs import (
     Device,
     ModelSpec,
+    Parameter,
     Plan,
     Split,
     SplitSpec,
@@ -93,7 +95,7 @@ class TrainingPlan(Plan, frozen=True):
     model
         Network by name, a `ModelSpec` with arguments, or `Code` of one's own.
     target
-        Binary column to predict.
+        Binary column to predict, or a `Survival`.
     strategy
         A strategy of `fednb.strategies`, or its spec.
     rounds, local_epochs
@@ -122,7 +124,7 @@ class TrainingPlan(Plan, frozen=True):
     """
 
     model: str | ModelSpec | Code
-    target: str
+    target: str | Survival
     strategy: StrategySpec = StrategySpec("fedavg")
     rounds: int = 10
     local_epochs: int = 1
@@ -156,8 +158,31 @@ class TrainingPlan(Plan, frozen=True):
 
     @property
     def network(self) -> ModelSpec | Code:
-        """The network as a spec."""
-        return ModelSpec(self.model) if isinstance(self.model, str) else self.model
+        """The network as a spec; in discrete time it has a baseline of its own."""
+        spec = ModelSpec(self.model) if isinstance(self.model, str) else self.model
+        survival = self.survival
+        discrete = survival is not None and survival.loss == "discrete-time"
+        if survival is None or isinstance(spec, Code) or not discrete:
+            return spec
+        baseline: dict[str, Parameter] = {"intervals": len(survival.intervals)}
+        return msgspec.structs.replace(spec, params=spec.params | baseline)
+
+    @property
+    def survival(self) -> Survival | None:
+        """The target, if it is survival."""
+        return None if isinstance(self.target, str) else self.target
+
+    @property
+    def outcome(self) -> tuple[str, ...]:
+        """Columns of the target."""
+        if isinstance(self.target, str):
+            return (self.target,)
+        return (self.target.duration, self.target.event)
+
+    @property
+    def calls(self) -> int:
+        """Calls of a round at each site: deep Cox sums hazards first."""
+        return 2 if self.survival is not None and self.survival.summed else 1
 
 
 class EvaluationPlan(Plan, frozen=True):
@@ -199,7 +224,7 @@ def columns_of(plan: AnyPlan) -> tuple[str, ...]:
     if isinstance(plan, StatisticsPlan):
         used = (*plan.columns, plan.by)
     elif isinstance(plan, TrainingPlan):
-        used = (plan.target, *plan.covariates, plan.split.column)
+        used = (*plan.outcome, *plan.covariates, plan.split.column)
     elif isinstance(plan, SummedPlan):
         used = plan.columns_used()
     return tuple(dict.fromkeys(name for name in used if name))

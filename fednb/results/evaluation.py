@@ -84,14 +84,17 @@ class SplitScore:
         Means over patients.
     n
         Patients, rounded.
+    c_index
+        Of a survival network, which has no AUC: Harrell's C from pairs within sites.
     """
 
     split: str
-    auc: float
+    auc: float = math.nan
     auc_se: float = math.nan
     log_loss: float = math.nan
     brier: float = math.nan
     n: int = 0
+    c_index: float = math.nan
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -145,6 +148,15 @@ class EvaluationResult(Shown):
         return self.splits[0].auc_se
 
     @property
+    def c_index(self) -> float:
+        """C on the first split; NaN where the network predicts no survival."""
+        return self.splits[0].c_index
+
+    @property
+    def _survival(self) -> bool:
+        return any(math.isfinite(s.c_index) for s in self.splits)
+
+    @property
     def log_loss(self) -> float:
         """Mean log-loss on the first split."""
         return self.splits[0].log_loss
@@ -168,20 +180,32 @@ class EvaluationResult(Shown):
         return pd.DataFrame(rows, columns=names).set_index("split")
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the AUC of each split with its 95 % interval; return the axes."""
+        """Draw each split's AUC with its 95 % interval, or C; return the axes."""
         axes = new_axes(ax)
         places = range(len(self.splits))
         spread = [1.96 * s.auc_se if s.auc_se > 0 else 0.0 for s in self.splits]
         axes.errorbar(
-            [s.auc for s in self.splits], places, xerr=spread, fmt="ks", capsize=3
+            [s.c_index if self._survival else s.auc for s in self.splits],
+            places,
+            xerr=spread,
+            fmt="ks",
+            capsize=3,
         )
         axes.axvline(0.5, linestyle="--", color="grey", linewidth=1)
         axes.set_yticks(places, [plain(s.split) for s in self.splits])
         axes.set_ylim(len(self.splits) - 0.5, -0.5)  # the first on top
-        axes.set_xlabel("AUC (95 % CI)")
+        axes.set_xlabel("C" if self._survival else "AUC (95 % CI)")
         return axes
 
+    def _headers(self) -> tuple[str, ...]:
+        return ("split", "n", "C") if self._survival else _HEADERS
+
     def _rows(self) -> list[tuple[object, ...]]:
+        if self._survival:
+            shown = [text.Digits(count_text(s.n, self.profile)) for s in self.splits]
+            indices = [s.c_index for s in self.splits]
+            names = [s.split for s in self.splits]
+            return list(zip(names, shown, indices, strict=True))
         return [
             (
                 s.split,
@@ -200,7 +224,11 @@ class EvaluationResult(Shown):
 
     def _text(self) -> str:
         lines = [self._heading(), *profile_lines(self.profile), ""]
-        lines += [text.table(_HEADERS, self._rows()), "", releases_line(self.releases)]
+        lines += [
+            text.table(self._headers(), self._rows()),
+            "",
+            releases_line(self.releases),
+        ]
         return "\n".join(lines)
 
     def _html(self) -> Html:
@@ -212,6 +240,6 @@ class EvaluationResult(Shown):
             "div",
             html.element("p", html.escape(self._heading(), 1000)),
             *says,
-            html.table(_HEADERS, self._rows()),
+            html.table(self._headers(), self._rows()),
             releases_html(self.releases),
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from fednb.display import html, text
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 Loader = Callable[[], Mapping[str, "NDArray[np.generic]"]]
 """Reads the weights from the coordinator's store."""
 
-_HEADERS = ("round", "train loss", "validation loss", "validation AUC", "time", "sent")
-
 
 @dataclass(frozen=True)
 class RoundRecord:
@@ -36,8 +34,8 @@ class RoundRecord:
     ----------
     round
         From 0.
-    train_loss, validation_loss, validation_auc
-        NaN where the round had none.
+    train_loss, validation_loss, validation_auc, validation_c
+        NaN where the round had none; a survival network has C in place of an AUC.
     seconds
         Wall time of the round.
     bytes
@@ -50,6 +48,7 @@ class RoundRecord:
     validation_auc: float = math.nan
     seconds: float = 0.0
     bytes: int = 0
+    validation_c: float = math.nan
 
     @classmethod
     def of(cls, line: RoundLine) -> Self:
@@ -57,9 +56,35 @@ class RoundRecord:
 
         Figures other than this record's own are left out.
         """
-        own = ("train_loss", "validation_loss", "validation_auc")
+        own = ("train_loss", "validation_loss", "validation_auc", "validation_c")
         figures = {name: line.metrics[name] for name in own if name in line.metrics}
         return cls(line.round, **figures, seconds=line.seconds, bytes=line.bytes)
+
+    @property
+    def index(self) -> float:
+        """AUC or C on the validation patients."""
+        auc = self.validation_auc
+        return auc if math.isfinite(auc) else self.validation_c
+
+
+def rounds_of(lines: Sequence[RoundLine], calls: int = 1) -> tuple[RoundRecord, ...]:
+    """Return the rounds of training; halves of a round are put together.
+
+    Parameters
+    ----------
+    lines
+        What was recorded, in order.
+    calls
+        Halves of a round: 1 or 2, the last of which has the figures.
+    """
+    found = []
+    for last in range(calls - 1, len(lines), calls):
+        parts = lines[last - calls + 1 : last + 1]
+        record = RoundRecord.of(lines[last])
+        seconds, size = sum(p.seconds for p in parts), sum(p.bytes for p in parts)
+        number = last // calls
+        found.append(replace(record, round=number, seconds=seconds, bytes=size))
+    return tuple(found)
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,7 +106,7 @@ class TrainedModel(Shown):
         plan = self.ref.training
         return [
             ("Network", plan.network.name),
-            ("Target", plan.target),
+            ("Target", str(plan.target)),
             ("Weights", text.human_count(self.parameters)),
             ("SHA-256", self.ref.sha256),
         ]
@@ -162,7 +187,7 @@ class TrainingResult(Shown):
         return pd.DataFrame(rows, columns=names).set_index("round")
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the curves: losses on the left axis, validation AUC on the right.
+        """Draw the curves: losses on the left axis, validation AUC or C on the right.
 
         Parameters
         ----------
@@ -183,11 +208,12 @@ class TrainingResult(Shown):
         lines: list[Any] = []
         for name, values in curves.items():
             lines += axes.plot(rounds, values, marker=".", label=name)
-        auc = [r.validation_auc for r in self.rounds]
-        if any(math.isfinite(value) for value in auc):
+        values = [r.index for r in self.rounds]
+        if any(math.isfinite(value) for value in values):
             right = axes.twinx()
-            lines += right.plot(rounds, auc, "k--", marker=".", label="validation AUC")
-            right.set_ylabel("AUC")
+            name = f"validation {self._index}"
+            lines += right.plot(rounds, values, "k--", marker=".", label=name)
+            right.set_ylabel(self._index)
         axes.set_xlabel("round")
         axes.set_ylabel("loss")
         axes.locator_params(axis="x", integer=True)
@@ -210,7 +236,7 @@ class TrainingResult(Shown):
                 "Network",
                 f"{plan.network.name}, {text.human_count(self.parameters)} weights",
             ),
-            ("Target", plan.target),
+            ("Target", str(plan.target)),
             ("Strategy", self.strategy),
             ("Sites", ", ".join(self.sites)),
             (
@@ -228,12 +254,20 @@ class TrainingResult(Shown):
                 r.round,
                 r.train_loss,
                 r.validation_loss,
-                r.validation_auc,
+                r.index,
                 text.Digits(text.human_seconds(r.seconds)),
                 text.Digits(text.human_bytes(r.bytes)),
             )
             for r in self.rounds
         ]
+
+    @property
+    def _index(self) -> str:
+        return "AUC" if self.ref.training.survival is None else "C"
+
+    def _headers(self) -> tuple[str, ...]:
+        named = ("round", "train loss", "validation loss", f"validation {self._index}")
+        return (*named, "time", "sent")
 
     def _title(self) -> str:
         return "Dry run on mock data" if self.dry_run else "Training result"
@@ -244,7 +278,7 @@ class TrainingResult(Shown):
                 self._title(),
                 text.fields(self._facts(), indent="  "),
                 "",
-                text.table(_HEADERS, self._rows()),
+                text.table(self._headers(), self._rows()),
                 "",
                 releases_line(self.releases),
             ]
@@ -255,6 +289,6 @@ class TrainingResult(Shown):
             "div",
             html.element("h3", self._title()),
             html.definition_list(self._facts()),
-            html.details("Rounds", html.table(_HEADERS, self._rows())),
+            html.details("Rounds", html.table(self._headers(), self._rows())),
             releases_html(self.releases),
         )

@@ -267,7 +267,7 @@ def _order(
 def rounds_of(plan: AnyPlan) -> int:
     """Return how many rounds a step has at most."""
     if isinstance(plan, TrainingPlan):
-        return plan.rounds
+        return plan.rounds * plan.calls
     if isinstance(plan, SummedPlan):
         return plan.most_rounds()
     return 1

@@ -33,7 +33,7 @@ from fednb.site.keys import signature_holds
 from fednb.site.policy import confinement_of, read_policy
 from fednb.site.states import States, aggregate
 from fednb.site.work import Work
-from fednb.strategies.registry import resolve
+from fednb.strategies.registry import resolve, strategy_of
 from fednb.survival.registry import analysis_of
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ class Assembly:
         """Say where a round begins; parts in the clear need no derivation."""
         if resolve(plan.strategy).relay:
             return self._visit(work, call, contract, plan)
+        work = replace(work, round=work.round // plan.calls, rounds=plan.rounds)
         if contract.privacy.secure_sum:
             return self._derive(work, call, contract, plan)
         return work
@@ -152,7 +153,7 @@ class Assembly:
             if known.round != place.round:
                 self._states.forget(place, (known.digest,))
                 now = self._states.follow(call, contract, now)
-        sent = resolve(plan.strategy).broadcast(now.state)
+        sent = strategy_of(plan).broadcast(now.state)
         arrays = {name: pack(values) for name, values in sent.items()}
         return replace(work, arrays=arrays, digest=now.digest, kept=now.kept)
 
@@ -183,7 +184,7 @@ class Assembly:
     ) -> memoryview:
         """Return the weights in which a training step ended, as derived here."""
         known = run_state(self._home, place.run, place.step)
-        if known is None or known.round + 1 != plan.rounds:
+        if known is None or known.round + 1 != rounds_of(plan):
             message = f"Step {place.step} has not ended at this site."
             raise IntegrityError(message)
         before = self._states.restore(place, known.round, known.digest, known.kept)

@@ -32,6 +32,7 @@ from fednb.site.tasks.job import Handover, InitialiseJob, Job, JobResult, Progre
 from fednb.site.tasks.statistics import statistics
 from fednb.site.tasks.summed import SiteHalf, site_half
 from fednb.site.walls import Terms
+from fednb.survival.deepcox import HazardSums
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,6 +146,9 @@ class Executor:
             return Product({"receipt": np.asarray(stored, dtype=np.float64)})
         if "metrics" in vectors:
             vectors["metrics"] = _safe_metrics(vectors["metrics"], work)
+        if "baseline" in vectors and not work.profile.exact:
+            sums = HazardSums.from_vector(vectors["baseline"])
+            vectors["baseline"] = sums.rounded().to_vector()
         enough = Decision(
             allow=result.patients >= work.profile.threshold,
             rule="disclosure.2-threshold",
@@ -323,6 +327,7 @@ def _job(work: Work) -> Job:
         run=work.place.run,
         share=work.share,
         sites=work.sites,
+        threshold=work.profile.threshold,
         columns=work.columns,
         secret=work.secret,
     )

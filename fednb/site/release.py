@@ -18,7 +18,7 @@ import numpy as np
 
 from fednb.config import INLINE_BYTES
 from fednb.errors import InputError
-from fednb.privacy.pool import fixed_point
+from fednb.privacy.pool import TOTALS, fixed_point
 from fednb.privacy.sealing import relay_context, seal
 from fednb.privacy.secure_sum import MaskContext, mask
 from fednb.records.arrays import Array, pack
@@ -267,11 +267,8 @@ class Releases:
     ) -> Array:
         contract, place = outgoing.contract, outgoing.call.place
         plan = contract.steps[place.step]
-        scaled = isinstance(plan, TrainingPlan) and spec.name not in {
-            "metrics",
-            "relay",
-            "weights",
-        }
+        unscaled = TOTALS | {"relay", "weights"}
+        scaled = isinstance(plan, TrainingPlan) and spec.name not in unscaled
         if scaled:
             share = contract.weights[contract.sites().index(self._site)]
             values = np.multiply(values, share, dtype=values.dtype)

@@ -22,13 +22,13 @@ from safetensors.numpy import load_file
 
 from fednb.config import INLINE_BYTES
 from fednb.errors import HomeError, IntegrityError
-from fednb.privacy.pool import total_update
+from fednb.privacy.pool import total_state
 from fednb.records.arrays import Array, pack, unpack
 from fednb.records.base import sha256_hex
 from fednb.records.tasks import TrainingPlan
 from fednb.site.keys import signature_holds
 from fednb.strategies.base import StrategyState
-from fednb.strategies.registry import resolve
+from fednb.strategies.registry import strategy_of
 from fednb.wire.tensors import save_once
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class States:
             message = f"Round 0 takes the weights alone; got {sorted(call.arrays)}."
             raise IntegrityError(message)
         weights = np.asarray(unpack(call.arrays["weights"]), dtype=np.float32)
-        return self._keep(call.place, resolve(plan.strategy).initial(weights))
+        return self._keep(call.place, strategy_of(plan).initial(weights))
 
     def follow(self, call: Call, contract: Contract, before: Derived) -> Derived:
         """Return the state that follows from the parts that a call relays.
@@ -212,9 +212,8 @@ def aggregate(
     if not isinstance(plan, TrainingPlan):
         message = f"Step {place.step} trains nothing."
         raise IntegrityError(message)
-    strategy = resolve(plan.strategy)
-    names = strategy.vectors(len(before.weights))
-    parts: dict[str, list[Output]] = {name: [] for name in names}
+    strategy = strategy_of(plan)
+    parts: dict[str, list[Output]] = {name: [] for name in strategy.awaited(before)}
     keys = {p.site: p.signing_key for p in contract.participants}
     for output in relayed:
         there = output.place
@@ -234,7 +233,7 @@ def aggregate(
             message = f"The part of {output.site!r} is not what that site signed."
             raise IntegrityError(message)
         parts[output.name].append(output)
-    mean = {n: total_update(found, contract.sites()) for n, found in parts.items()}
+    mean = {n: total_state(found, contract.sites()) for n, found in parts.items()}
     return strategy.aggregate(before, mean)
 
 

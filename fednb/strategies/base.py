@@ -197,6 +197,10 @@ class Strategy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return name and number of elements of the vectors a site sends a round."""
         return {"update": parameters}
 
+    def awaited(self, state: StrategyState) -> tuple[str, ...]:
+        """Return the names of the vectors that the round after a state brings."""
+        return tuple(self.vectors(len(state.weights)))
+
     def visits(self, round: int, sites: Sequence[str]) -> tuple[tuple[str, ...], ...]:  # noqa: A002
         """Return the groups of sites that work at the same time, in order.
 

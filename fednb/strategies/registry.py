@@ -14,9 +14,11 @@ from fednb.strategies.fedavg import FedAvg
 from fednb.strategies.fednova import FedNova
 from fednb.strategies.fedopt import FedAdagrad, FedAdam, FedYogi
 from fednb.strategies.fedprox import FedProx
+from fednb.strategies.refreshed import Refreshed
 from fednb.strategies.scaffold import Scaffold
 
 if TYPE_CHECKING:
+    from fednb.records.tasks import TrainingPlan
     from fednb.strategies.base import Strategy
 
 _CLASSES: Final[tuple[type[Strategy], ...]] = (
@@ -45,6 +47,25 @@ def resolve(spec: StrategySpec) -> Strategy:
         A parameter has the wrong type or lies outside its range.
     """
     return _resolved(msgspec.json.encode(spec))
+
+
+def strategy_of(plan: TrainingPlan) -> Strategy:
+    """Return the strategy by which a plan's rounds go on.
+
+    It is the one that the plan names; for deep Cox, that one `Refreshed`.
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        As `resolve`.
+    PlanError
+        The strategy cannot train what the plan asks for.
+    """
+    strategy = resolve(plan.strategy)
+    survival = plan.survival
+    if survival is None or not survival.summed:
+        return strategy
+    return Refreshed(strategy, 3 * len(survival.intervals))
 
 
 @lru_cache(maxsize=256)

@@ -15,6 +15,7 @@ def test_defaults_are_filled_in():
         "widths": (16, 32, 64, 96),
         "dropout": 0.0,
         "embedding": 4,
+        "intervals": 0,
     }
     assert embedding_width(ModelSpec("resnet10-3d")) == 8
 

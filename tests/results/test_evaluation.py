@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fednb.errors import InputError, UnknownNameError
-from fednb.results.evaluation import hanley_mcneil
+from fednb.results.evaluation import EvaluationResult, SplitScore, hanley_mcneil
 
 
 def test_the_standard_error_of_the_paper():
@@ -55,8 +55,23 @@ def test_the_first_split_is_the_results_own():
 def test_to_frame_has_a_row_a_split():
     frame = samples.evaluation("test").to_frame()
     assert frame.index.tolist() == ["test", "train"]
-    assert list(frame.columns) == ["auc", "auc_se", "log_loss", "brier", "n"]
+    assert list(frame.columns) == [
+        *("auc", "auc_se", "log_loss", "brier", "n"),
+        "c_index",
+    ]
 
 
 def test_a_small_split_is_not_told_from_none():
     assert "<10" in repr(samples.evaluation())
+
+
+def test_a_survival_network_has_c_in_place_of_an_auc():
+    score = SplitScore("test", c_index=0.7, n=120)
+    result = EvaluationResult(splits=(score,), target="survival (os, death)")
+    assert result.c_index == 0.7
+    shown = str(result)
+    assert "split    n      C" in shown
+    assert "AUC" not in shown
+    assert "AUC" not in result._repr_html_()
+    assert result.plot().get_xlabel() == "C"
+    assert math.isnan(samples.evaluation("test").c_index)

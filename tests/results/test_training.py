@@ -11,7 +11,7 @@ from fednb.errors import RunError
 from fednb.records.heads import CoxPlan
 from fednb.records.service import RoundLine
 from fednb.records.tasks import EmbeddingPlan, EvaluationPlan
-from fednb.results.training import RoundRecord
+from fednb.results.training import RoundRecord, rounds_of
 
 
 def test_to_frame_has_a_row_a_round():
@@ -23,6 +23,7 @@ def test_to_frame_has_a_row_a_round():
         "validation_auc",
         "seconds",
         "bytes",
+        "validation_c",
     ]
     assert frame.loc[2, "train_loss"] == 0.5
 
@@ -33,6 +34,18 @@ def test_a_round_is_what_the_service_recorded():
     assert (record.round, record.train_loss, record.validation_auc) == (7, 0.5, 0.9)
     assert (record.seconds, record.bytes) == (1.5, 400)
     assert math.isnan(record.validation_loss)
+
+
+def test_halves_of_a_round_are_one_row():
+    lines = [
+        RoundLine(0, {}, 1.0, 10),
+        RoundLine(1, {"train_loss": 2.0, "validation_c": 0.7}, 2.0, 30),
+        RoundLine(2, {}, 1.0, 10),
+    ]
+    (record,) = rounds_of(lines, 2)
+    assert (record.round, record.seconds, record.bytes) == (0, 3.0, 40)
+    assert (record.train_loss, record.validation_c, record.index) == (2.0, 0.7, 0.7)
+    assert [r.round for r in rounds_of(lines)] == [0, 1, 2]
 
 
 def test_curves_are_drawn_with_the_auc_on_a_second_axis():

@@ -21,7 +21,7 @@ from fednb.records.tasks import EvaluationPlan
 from fednb.site.tasks.job import JobResult
 from fednb.site.tasks.patients import patients_of
 from fednb.site.tasks.runtime import prepare
-from fednb.survival.concordance import auc_counts
+from fednb.survival.concordance import auc_counts, concordance_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fednb.site.tasks.job import Job
     from fednb.site.tasks.patients import Patients
     from fednb.site.tasks.runtime import Runtime
+    from fednb.survival.concordance import PairCounts
 
     Floats = NDArray[np.float32]
 
@@ -111,6 +112,26 @@ def predict(
     return units, logits
 
 
+def pair_counts(
+    patients: Patients, plan: TrainingPlan, rows: NDArray[np.int64], logits: Floats
+) -> PairCounts:
+    """Return pairs of this site's patients by how the output orders them.
+
+    Parameters
+    ----------
+    patients, plan
+        With outcomes, and which they are.
+    rows
+        Patients with a known outcome.
+    logits
+        Network's output for them, shape (n,).
+    """
+    labels = patients.labels[rows]
+    if plan.survival is None:
+        return auc_counts(labels, logits)
+    return concordance_counts(patients.times[rows], labels, logits)
+
+
 def log_losses(labels: NDArray[np.float64], logits: Floats) -> NDArray[np.float64]:
     """Return -log p(label) a patient, stable for large logits, shape (n,)."""
     z = logits.astype(np.float64)
@@ -125,7 +146,8 @@ def evaluate(job: Job, progress: Callable[[int, int], None]) -> JobResult:
     -------
     result
         ``"metrics"``, float64: [n, sum of log-loss, sum of Brier scores, concordant
-        pairs, tied pairs, pairs, positives].
+        pairs, tied pairs, pairs, positives]. Of a survival network the two sums are 0,
+        and positives are deaths.
 
     Raises
     ------
@@ -145,19 +167,22 @@ def evaluate(job: Job, progress: Callable[[int, int], None]) -> JobResult:
         every if plan.split == "all" else job.split.get(plan.split, ())
     )
     if not rows.size:
-        problem = f"no patient of split {plan.split!r} has a label {training.target!r}"
+        target = ", ".join(map(repr, training.outcome))
+        problem = f"no patient of split {plan.split!r} has a label {target}"
         raise DatasetError([problem])
     total = len(rows)
     _, logits = predict(
         setting, rows, training.batch_size, lambda done: progress(done, total)
     )
     labels = setting.patients.labels[rows]
-    pairs = auc_counts(labels, logits)
-    brier = (1 / (1 + np.exp(-logits.astype(np.float64))) - labels) ** 2
+    pairs = pair_counts(setting.patients, training, rows, logits)
+    losses = (0.0, 0.0)
+    if training.survival is None:
+        brier = (1 / (1 + np.exp(-logits.astype(np.float64))) - labels) ** 2
+        losses = (float(log_losses(labels, logits).sum()), float(brier.sum()))
     metrics = [
         total,
-        log_losses(labels, logits).sum(),
-        brier.sum(),
+        *losses,
         pairs.concordant,
         pairs.tied,
         pairs.comparable,

@@ -62,6 +62,8 @@ class Job(Record, frozen=True):
         Name of the run: keeps what a strategy stores at the site apart.
     share, sites
         Weight p_k of the site in means, and number of participants.
+    threshold
+        Exits that an interval of follow-up holds at least (disclosure rule 10).
     columns
         The contract's declarations of columns, the same at every site; empty: the
         manifest's.
@@ -88,6 +90,7 @@ class Job(Record, frozen=True):
     run: str = ""
     share: float = 1.0
     sites: int = 1
+    threshold: int = 10
     columns: tuple[Column, ...] = ()
     secret: bytes = b""
     cache: str = ""

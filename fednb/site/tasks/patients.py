@@ -64,12 +64,15 @@ class Batch:
     covariates
         Shape (n, c), or None for a network without.
     labels
-        Shape (n,), 0 or 1.
+        Shape (n,), 0 or 1; of a survival target whether the patient died.
+    rows
+        Which patients they are, shape (n,).
     """
 
     images: Tensor
     covariates: Tensor | None
     labels: Tensor
+    rows: NDArray[np.int64]
 
 
 class Patients:
@@ -94,14 +97,18 @@ class Patients:
 
     def __init__(self, job: Job, plan: TrainingPlan, device: torch.device) -> None:
         columns = {c.name: c for c in (job.columns or job.manifest.columns)}
-        for name in (plan.target, *plan.covariates):
+        for name in (*plan.outcome, *plan.covariates):
             if name not in columns:
                 raise UnknownNameError("column", name, columns)
         table = table_of(job)
         if tuple(table[PATIENT].tolist()) != job.manifest.patients:
             raise DatasetError(["the table lists other patients than the manifest"])
-        target = columns[plan.target]
-        self.labels = _labels(target, numbers(table, target))
+        outcome = [columns[name] for name in plan.outcome]
+        self.labels = _labels(outcome[-1], numbers(table, outcome[-1]))
+        self.times = np.zeros(len(self.labels))
+        if plan.survival is not None:
+            self.times = _times(outcome[0], numbers(table, outcome[0]))
+            self.labels = np.where(np.isnan(self.times), np.nan, self.labels)
         inputs = [columns[name] for name in plan.covariates]
         scaled = [_scaled(column, numbers(table, column)) for column in inputs]
         self._covariates = np.stack(scaled, axis=1) if scaled else None
@@ -138,7 +145,7 @@ class Patients:
         if self._covariates is not None:
             covariates = torch.from_numpy(self._covariates[rows]).to(self._device)
         labels = torch.from_numpy(self.labels[rows].astype(np.float32))
-        return Batch(images, covariates, labels.to(self._device))
+        return Batch(images, covariates, labels.to(self._device), rows)
 
     def store(self, rows: Sequence[int], advance: Callable[[int], None]) -> None:
         """Have the volumes of some patients in their files, for another process."""
@@ -321,6 +328,17 @@ def _labels(column: Column, values: NDArray[np.float64]) -> NDArray[np.float64]:
         raise DatasetError(
             f"column {column.name!r}, row {row + 1}: {values[row]:g} is not 0 or 1"
             for row in odd.tolist()
+        )
+    return values
+
+
+def _times(column: Column, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return follow-up times, NaN where a patient has none."""
+    negative = np.flatnonzero(values < 0)
+    if negative.size:
+        raise DatasetError(
+            f"column {column.name!r}, row {row + 1}: a time of {values[row]:g}"
+            for row in negative.tolist()
         )
     return values
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fednb.errors import DatasetError, InputError, RunError
 from fednb.models.build import build
@@ -17,12 +16,23 @@ from fednb.models.weights import flatten, split_flat, state_of
 from fednb.records.arrays import pack, pack_all, unpack_all
 from fednb.records.base import canonical, sha256_hex
 from fednb.records.tasks import TrainingPlan
-from fednb.site.tasks.evaluate import Setting, log_losses, predict, set_up
+from fednb.site.tasks.evaluate import (
+    Setting,
+    log_losses,
+    pair_counts,
+    predict,
+    set_up,
+)
+from fednb.site.tasks.follow_up import (
+    asks_for_sums,
+    criterion_of,
+    mean_loss,
+    sum_hazards,
+)
 from fednb.site.tasks.job import JobResult
 from fednb.site.tasks.runtime import generator, seed_torch, write_private
 from fednb.strategies.base import LocalRound
 from fednb.strategies.registry import resolve
-from fednb.survival.concordance import auc_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +41,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fednb.site.tasks.job import InitialiseJob, Job
+    from fednb.site.tasks.losses import Criterion
     from fednb.site.tasks.patients import Batch, Patients
 
 
@@ -49,7 +60,8 @@ def initialise(job: InitialiseJob) -> JobResult:
 def train(job: Job, progress: Callable[[int, int], None]) -> JobResult:
     """Train for one round and return what the strategy sends.
 
-    The incoming weights are validated first where `validate_every` says so.
+    The incoming weights are validated first where `validate_every` says so. A job of
+    deep Cox that brings no sums of hazards is asked for this site's part of them.
 
     Parameters
     ----------
@@ -83,12 +95,14 @@ def train(job: Job, progress: Callable[[int, int], None]) -> JobResult:
     strategy = resolve(plan.strategy)
     strategy.check(plan.optimiser)
     setting = set_up(job, plan)
-    rows = setting.patients.labelled(job.split.get("train", ()))
-    if not rows.size:
-        raise DatasetError([f"no training patient has a label {plan.target!r}"])
-    validation, validated = _validate(job, plan, setting)
+    rows = _trained_on(job, plan, setting)
+    if asks_for_sums(job, plan):
+        return sum_hazards(job, plan, setting, rows, progress)
+    watched = _watched(job, plan, setting)
+    criterion = criterion_of(job, plan, setting, (rows, watched))
+    validation = _validate(plan, setting, watched, criterion)
     seed_torch(plan.seed, job.site, job.round, "torch")
-    loss = _Loss(setting)
+    loss = _Loss(setting, criterion)
     work = _local_round(job, plan, setting, rows, loss, progress)
     if plan.dp is not None:
         # Opacus takes seconds to import: only who asks for it waits
@@ -108,7 +122,7 @@ def train(job: Job, progress: Callable[[int, int], None]) -> JobResult:
         trained = [0.0, 0.0]  # what is told of those trained on is their noisy sum
     metrics = [*trained, *validation]
     packed = pack_all(vectors) | {"metrics": pack(np.array(metrics, dtype=np.float64))}
-    return JobResult(job.id, packed, patients=len(rows) + validated)
+    return JobResult(job.id, packed, patients=len(rows) + len(watched))
 
 
 def learning_rate(plan: TrainingPlan, round_: int, rounds: int) -> float:
@@ -120,9 +134,10 @@ def learning_rate(plan: TrainingPlan, round_: int, rounds: int) -> float:
 
 @dataclass
 class _Loss:
-    """Binary cross-entropy of a batch; keeps count for the metrics."""
+    """Loss of a batch; keeps count for the metrics."""
 
     setting: Setting
+    criterion: Criterion
     total: Any = 0.0
     seen: int = 0
 
@@ -131,17 +146,11 @@ class _Loss:
     ) -> Tensor:
         with self.setting.runtime.precision():
             logits = self.setting.model(batch.images, batch.covariates)
-        weight = None
-        if class_weights is not None:
-            zero, one = class_weights
-            weight = zero + (one - zero) * batch.labels
-        loss = binary_cross_entropy_with_logits(
-            logits[:, 0].float(), batch.labels, weight=weight
-        )
+        loss = self.criterion(logits[:, 0].float(), batch.rows, class_weights)
         # Summed on the device: reading it every batch would wait for a GPU.
-        self.total = self.total + loss.detach() * len(batch.labels)
-        self.seen += len(batch.labels)
-        return loss
+        self.total = self.total + loss.detach() * len(batch.rows)
+        self.seen += len(batch.rows)
+        return loss * self.criterion.scale
 
     def mean(self) -> float:
         """Return the mean loss a patient over all that were seen."""
@@ -238,17 +247,41 @@ def _state_folder(job: Job) -> Path:
     return folder
 
 
-def _validate(
-    job: Job, plan: TrainingPlan, setting: Setting
-) -> tuple[list[float], int]:
-    """Return sums over the validation patients, and their number; zeros if not due."""
-    due = plan.validate_every and job.round % plan.validate_every == 0
-    rows = setting.patients.labelled(job.split.get("validation", ()) if due else ())
+def _trained_on(job: Job, plan: TrainingPlan, setting: Setting) -> NDArray[np.int64]:
+    """Return the training patients with a known outcome.
+
+    Raises
+    ------
+    DatasetError
+        There is none.
+    """
+    rows = setting.patients.labelled(job.split.get("train", ()))
     if not rows.size:
-        return [0.0] * 5, 0
+        target = ", ".join(map(repr, plan.outcome))
+        raise DatasetError([f"no training patient has a label {target}"])
+    return rows
+
+
+def _watched(job: Job, plan: TrainingPlan, setting: Setting) -> NDArray[np.int64]:
+    """Return the validation patients of a round; none if validation is not due."""
+    due = plan.validate_every and job.round % plan.validate_every == 0
+    return setting.patients.labelled(job.split.get("validation", ()) if due else ())
+
+
+def _validate(
+    plan: TrainingPlan,
+    setting: Setting,
+    rows: NDArray[np.int64],
+    criterion: Criterion,
+) -> list[float]:
+    """Return sums over the validation patients; zeros where there are none."""
+    if not rows.size:
+        return [0.0] * 5
     _, logits = predict(setting, rows, plan.batch_size, lambda _: None)
-    labels = setting.patients.labels[rows]
-    pairs = auc_counts(labels, logits)
-    losses = float(log_losses(labels, logits).sum())
+    pairs = pair_counts(setting.patients, plan, rows, logits)
+    if plan.survival is None:
+        losses = float(log_losses(setting.patients.labels[rows], logits).sum())
+    else:
+        losses = len(rows) * mean_loss(criterion, logits, rows)
     counts = [float(n) for n in (pairs.concordant, pairs.tied, pairs.comparable)]
-    return [float(len(rows)), losses, *counts], len(rows)
+    return [float(len(rows)), losses, *counts]

@@ -8,6 +8,7 @@ const MAX_EVENTS = 8;
 const CHARTS = [
   ["Loss", ["train_loss", "validation_loss"]],
   ["Validation AUC", ["validation_auc"]],
+  ["Validation C", ["validation_c"]],
 ];
 const BUTTONS = {
   created: ["pause", "stop"],
