@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fednb.owner import SiteOwner
     from fednb.phantom.demo import DemoSize, demo
     from fednb.records.assessment import AssessmentPlan, FixedModel
+    from fednb.records.code import Code
     from fednb.records.contracts import Contract, Resources
     from fednb.records.datasets import Column, DatasetCard
     from fednb.records.dp import DP
@@ -47,6 +48,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "AssessmentPlan": "fednb.records.assessment",
+    "Code": "fednb.records.code",
     "Column": "fednb.records.datasets",
     "Contract": "fednb.records.contracts",
     "CoxPlan": "fednb.records.heads",
@@ -80,6 +82,7 @@ __all__ = [
     "DP",
     "EMBEDDING",
     "AssessmentPlan",
+    "Code",
     "Column",
     "Contract",
     "CoxPlan",

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fednb.display import html, text
+from fednb.display.code import code_html, code_text
 from fednb.display.egress import HEADERS, bounds, output_row
 from fednb.display.plans import PlanWords, plan_words
 from fednb.records.base import sha256_hex
+from fednb.records.carried import codes_in
 from fednb.records.tasks import TrainingPlan
 
 if TYPE_CHECKING:
@@ -71,6 +73,11 @@ def cautions(contract: Contract) -> tuple[str, ...]:
             f"Its differential privacy is weak: epsilon {max(costs):g} says little of "
             "what can be learnt of a patient."
         )
+    if codes_in(contract):
+        found.append(
+            "It carries code of its requester's own, shown below. What leaves has the "
+            "shape named, but the code decides what the numbers hold: read all of it."
+        )
     if contract.standing:
         found.append("It is a standing contract: one approval answers many queries.")
     tables = (contract.outputs, contract.participants, contract.columns)
@@ -93,6 +100,8 @@ def contract_text(contract: Contract, status: str = "unknown") -> str:
     lines += [_text_table(HEADERS, [output_row(spec) for spec in contract.outputs])]
     lines += [f"  {line}" for line in _bounds(contract)]
     lines += ["", "Columns used", _text_table(*_columns(contract))]
+    for place, code in codes_in(contract).items():
+        lines += ["", f"Code of {text.visible(place)}", code_text(code)]
     lines += ["", "Protection", _text_pairs(_privacy(contract), indent="  ")]
     lines += ["", "Limits", _text_pairs(_resources(contract), indent="  ")]
     return "\n".join(lines)
@@ -133,6 +142,10 @@ def contract_html(contract: Contract, status: str = "unknown") -> Html:
         *warned,
         _html_pairs(_facts(contract)),
         html.section("Steps", *steps),
+        *(
+            html.section(f"Code of {place}", code_html(code))
+            for place, code in codes_in(contract).items()
+        ),
         html.section("What leaves, and nothing else", outputs, *totals),
         html.section("Protection", _html_pairs(_privacy(contract))),
         html.section("Limits", _html_pairs(_resources(contract))),

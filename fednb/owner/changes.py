@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fednb.display import html, text
+from fednb.display.code import changes_html, code_changes
 from fednb.display.hooks import Shown
 from fednb.privacy.contract_diff import contract_diff
+from fednb.records.carried import codes_in
 
 if TYPE_CHECKING:
     from fednb.display.html import Html
@@ -21,6 +23,7 @@ MAX_CHANGES: Final = 40
 
 _EFFECTS: Final[tuple[Effect, ...]] = ("loosens", "changes", "tightens")
 _WORDS: Final = 300
+_LINE: Final = 2000
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,6 +53,15 @@ class ContractChanges(Shown):
             return ()
         return contract_diff(self.against.contract, self.contract)
 
+    @property
+    def code(self) -> tuple[str, ...]:
+        """Lines in which code of the requester's own differs; see `code_changes`."""
+        if self.against is None:
+            return ()
+        both = (self.against.contract, self.contract)
+        before, after = (tuple(codes_in(contract).values()) for contract in both)
+        return code_changes(before, after)
+
     def lines(self) -> tuple[str, ...]:
         """Return a headline and a short line a change, safe to show.
 
@@ -77,10 +89,14 @@ class ContractChanges(Shown):
             return ""
         listed = [html.element("li", html.escape(line, _WORDS)) for line in lines[1:]]
         rows = html.element("ul", *listed) if listed else ""
-        return html.section("What is new", html.element("p", lines[0]), rows)
+        code = changes_html(self.code) if self.code else ""
+        return html.section("What is new", html.element("p", lines[0]), rows, code)
 
     def _text(self) -> str:
-        return "\n".join(self.lines()) or "No such contract was approved before."
+        code = [text.visible(line, _LINE) for line in self.code]
+        return (
+            "\n".join([*self.lines(), *code]) or "No such contract was approved before."
+        )
 
     def _html(self) -> Html:
         return html.element("div", self.html() or self._text())

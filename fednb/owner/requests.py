@@ -165,6 +165,7 @@ class OwnerRequest(Shown):
     def _text(self) -> str:
         lines = [f"! {text.visible(note, MAX_PURPOSE)}" for note in self.notes]
         lines += [f"~ {line}" for line in self.changes.lines()]
+        lines += [f"~ {text.visible(line, MAX_PURPOSE)}" for line in self.changes.code]
         lines.append(contract_text(self.contract, self.status))
         if self.note:
             lines += ["", text.visible(self._decision(), MAX_PURPOSE)]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from fednb.privacy.profiles import PROFILES, at_least_as_strict
+from fednb.records.code import Code
 from fednb.records.tasks import ModelRef
 
 if TYPE_CHECKING:
@@ -309,6 +310,8 @@ def _columns(before: Contract, after: Contract) -> Iterator[Change]:
 def _short(value: object) -> str:
     if isinstance(value, tuple):
         words = ", ".join(map(_short, value))
+    elif isinstance(value, Code):
+        words = f"code {value.name} {value.sha256[:12]}"
     elif isinstance(value, msgspec.Struct | dict):
         words = msgspec.json.encode(value, order="deterministic").decode()
     else:
