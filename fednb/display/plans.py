@@ -168,9 +168,13 @@ def _assessment(plan: AssessmentPlan) -> str:
     also = f", also by {_listed(plan.subgroups)}" if plan.subgroups else ""
     return (
         f"Apply a finished {model} model of {_listed((*read, *plan.model.covariates))} "
-        f"to the {_SPLITS[plan.on]}, and report how well it predicts "
+        f"to {_whom(plan)}, and report how well it predicts "
         f"{_listed(outcome)}{also}. Its coefficients are listed below."
     )
+
+
+def _whom(plan: AssessmentPlan) -> str:
+    return _SPLITS["all"] if plan.on == "all" else f"the {_SPLITS[plan.on]}"
 
 
 _WORDS: dict[type, tuple[str, Callable[[Any], str]]] = {

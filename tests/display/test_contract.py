@@ -17,6 +17,7 @@ from fednb.display.contract import (
 from fednb.display.egress import KINDS
 from fednb.display.html import scoped
 from fednb.display.plans import plan_words
+from fednb.records.assessment import AssessmentPlan, FixedModel
 from fednb.records.contracts import (
     Contract,
     OutputKind,
@@ -86,6 +87,12 @@ def make_contract(word: Words, **changes: object):
                 event=word("event"),
             ),
             LogisticPlan(embedding, target=word("target")),
+            AssessmentPlan(
+                FixedModel("cox", (0.5,), (word("covariate"),)),
+                duration=word("duration"),
+                event=word("event"),
+                subgroups=(word("subgroup"),),
+            ),
             StatisticsPlan((word("column"), word("column")), by=word("by")),
             DescribePlan(),
         ),
@@ -205,6 +212,17 @@ def test_every_argument_of_a_plan_is_listed_with_its_default():
         "Fit a Cox survival model of time and event on age, using the validation "
         "patients, and evaluate it on the test patients."
     )
+
+
+def test_an_assessment_reads_as_a_sentence_and_shows_the_coefficients():
+    model = FixedModel("logistic", (0.25, -1.5), ("age", "grade"))
+    words = plan_words(AssessmentPlan(model, target="idh", subgroups=("sex",)))
+    assert words.sentence == (
+        "Apply a finished logistic model of age and grade to the test patients, and "
+        "report how well it predicts idh, also by sex. Its coefficients are listed "
+        "below."
+    )
+    assert "coefficients=0.25, -1.5" in dict(words.arguments)["model"]
 
 
 def test_a_training_plan_reads_as_a_sentence():
