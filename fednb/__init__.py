@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fednb.records.assessment import AssessmentPlan, FixedModel
     from fednb.records.code import Code
     from fednb.records.contracts import Contract, Resources
+    from fednb.records.curves import SurvivalPlan
     from fednb.records.datasets import Column, DatasetCard
     from fednb.records.dp import DP
     from fednb.records.heads import CoxPlan, LogisticPlan
@@ -69,6 +70,7 @@ _WHERE = {
     "StatisticsPlan": "fednb.records.tasks",
     "StudyPlan": "fednb.records.studies",
     "Survival": "fednb.records.outcomes",
+    "SurvivalPlan": "fednb.records.curves",
     "TrainingPlan": "fednb.records.tasks",
     "TransformSpec": "fednb.records.specs",
     "connect": "fednb.flare.session",
@@ -101,6 +103,7 @@ __all__ = [
     "StatisticsPlan",
     "StudyPlan",
     "Survival",
+    "SurvivalPlan",
     "TrainingPlan",
     "TransformSpec",
     "connect",

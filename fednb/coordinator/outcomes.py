@@ -14,6 +14,7 @@ from fednb.privacy.summaries import summarise
 from fednb.privacy.tables import StatisticsLayout
 from fednb.records.arrays import unpack
 from fednb.records.assessment import AssessmentPlan
+from fednb.records.curves import SurvivalPlan
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.specs import EmbeddingRef
 from fednb.records.tasks import (
@@ -25,6 +26,7 @@ from fednb.records.tasks import (
     TrainingPlan,
 )
 from fednb.results.assessment import EvaluationReport, report_of
+from fednb.results.curves import SurvivalResult
 from fednb.results.embedding import EmbeddingResult
 from fednb.results.evaluation import EvaluationResult, SplitScore, hanley_mcneil
 from fednb.results.statistics import ColumnSummary, StatisticsResult
@@ -32,6 +34,7 @@ from fednb.results.survival import CoxResult, LogisticResult
 from fednb.results.training import TrainingResult, rounds_of
 from fednb.survival.concordance import PairCounts
 from fednb.survival.coxph import estimate
+from fednb.survival.curves import CurveDesign, CurveStage
 from fednb.survival.logistic import LogisticEstimate
 from fednb.survival.newton import covariance
 from fednb.survival.protocol import HeadDesign, HeadState
@@ -90,6 +93,7 @@ class Reading:
             AssessmentPlan: self._assessment,
             CoxPlan: self._cox,
             LogisticPlan: self._logistic,
+            SurvivalPlan: self._survival,
         }
         reader = readers.get(type(plan))
         if reader is None:
@@ -188,6 +192,25 @@ class Reading:
         found = report_of(plan, design, state)
         return replace(
             found,
+            sites=self.contract.sites(),
+            profile=self.contract.privacy.profile,
+            releases=step.releases,
+        )
+
+    def _survival(self, plan: SurvivalPlan, step: StepOutcome) -> SurvivalResult:
+        design, stage = self.stage(plan, step)
+        tables = stage.tables if isinstance(stage, CurveStage) else None
+        if tables is None or not isinstance(design, CurveDesign):
+            message = "The curves have not been counted."
+            raise RunError(message)
+        return SurvivalResult(
+            tables=tables,
+            ends=design.ends,
+            labels=design.labels,
+            duration=plan.duration,
+            event=plan.event,
+            by=plan.by,
+            competing=plan.competing,
             sites=self.contract.sites(),
             profile=self.contract.privacy.profile,
             releases=step.releases,

@@ -9,6 +9,7 @@ import msgspec
 
 from fednb.display.text import human_count
 from fednb.records.assessment import AssessmentPlan
+from fednb.records.curves import SurvivalPlan
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.specs import SplitSpec
 from fednb.records.tasks import (
@@ -177,6 +178,17 @@ def _whom(plan: AssessmentPlan) -> str:
     return _SPLITS["all"] if plan.on == "all" else f"the {_SPLITS[plan.on]}"
 
 
+def _survival(plan: SurvivalPlan) -> str:
+    by = f", for each level of {plan.by}" if plan.by else ""
+    late = f" Patients count from their {plan.entry} on." if plan.entry else ""
+    return (
+        f"Count by interval of {plan.duration} how many patients are at risk and have "
+        f"{_listed(plan.causes)}{by}, and compare the groups within the site. Unless "
+        "the profile is open, times are merged until each interval holds enough "
+        f"patients, and counts are rounded.{late}"
+    )
+
+
 _WORDS: dict[type, tuple[str, Callable[[Any], str]]] = {
     DescribePlan: ("Describe the dataset", _describe),
     StatisticsPlan: ("Aggregate statistics", _statistics),
@@ -186,6 +198,7 @@ _WORDS: dict[type, tuple[str, Callable[[Any], str]]] = {
     AssessmentPlan: ("Assess a finished model", _assessment),
     CoxPlan: ("Fit a Cox model", _cox),
     LogisticPlan: ("Fit a logistic model", _logistic),
+    SurvivalPlan: ("Survival curves", _survival),
 }
 
 

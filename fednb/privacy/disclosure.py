@@ -29,6 +29,7 @@ from fednb.privacy.histograms import (
     safe_histogram,
     safe_quantiles,
 )
+from fednb.privacy.intervals import safe_at_risk, safe_deaths
 from fednb.privacy.margins import check_subtraction, second_cells
 from fednb.privacy.profiles import (
     OPEN,
@@ -73,7 +74,9 @@ __all__ = [
     "round_count",
     "round_counts",
     "round_value",
+    "safe_at_risk",
     "safe_count",
+    "safe_deaths",
     "safe_histogram",
     "safe_levels",
     "safe_mean",
@@ -133,6 +136,7 @@ RULES: Final[dict[int, Enforced]] = {
         Enforced(rules.QUANTILES, check_quantile),
         Enforced(rules.HISTOGRAM, check_histogram),
         Enforced(rules.PARAMETERS),
+        Enforced(rules.INTERVALS, safe_deaths),
         Enforced(rules.PARTICIPANT_SETS, check_participants),
         Enforced(rules.DIFFERENCING, check_difference),
         Enforced(rules.NOISE),

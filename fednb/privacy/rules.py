@@ -152,6 +152,15 @@ PARAMETERS: Final = Rule(
     "A fit has at most one coefficient for every 10 patients over all sites.",
     "fednb.site.tasks.heads",
 )
+INTERVALS: Final = Rule(
+    10,
+    "intervals",
+    1,
+    "Survival times leave as merged intervals of the owner's grid, each with the "
+    "threshold of the site's own patients who leave; numbers at risk and deaths are "
+    "rounded, and curves are cut where fewer than the threshold are at risk.",
+    "fednb.privacy.intervals",
+)
 PARTICIPANT_SETS: Final = Rule(
     11,
     "participant-sets",

@@ -15,6 +15,7 @@ from fednb.errors import PlanError
 from fednb.records.assessment import AssessmentPlan
 from fednb.records.base import Record
 from fednb.records.code import Code
+from fednb.records.curves import SurvivalPlan
 from fednb.records.dp import DP  # noqa: TC001  (msgspec reads it)
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.outcomes import Survival  # noqa: TC001  (msgspec reads it)
@@ -214,6 +215,7 @@ AnyPlan = (
     | EmbeddingPlan
     | CoxPlan
     | LogisticPlan
+    | SurvivalPlan
     | AssessmentPlan
 )
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fednb.errors import PlanError
 from fednb.records.assessment import AssessmentPlan
+from fednb.records.curves import SurvivalPlan
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.survival.assessment import assessment_of
+from fednb.survival.curves import curve_design
 from fednb.survival.protocol import design_of
 
 if TYPE_CHECKING:
@@ -54,10 +56,15 @@ def _head(plan: Any, contract: Contract) -> Analysis:  # noqa: ANN401
     )
 
 
+def _curves(plan: Any, contract: Contract) -> Analysis:  # noqa: ANN401
+    return curve_design(plan, contract.columns, contract.privacy.precision)
+
+
 _ANALYSES: dict[type, Callable[[Any, Contract], Analysis]] = {
     AssessmentPlan: assessment_of,
     CoxPlan: _head,
     LogisticPlan: _head,
+    SurvivalPlan: _curves,
 }
 
 

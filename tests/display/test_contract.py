@@ -26,6 +26,7 @@ from fednb.records.contracts import (
     Privacy,
     Resources,
 )
+from fednb.records.curves import SurvivalPlan
 from fednb.records.datasets import Column
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.specs import ModelSpec, StrategySpec, TransformSpec
@@ -87,6 +88,7 @@ def make_contract(word: Words, **changes: object):
                 event=word("event"),
             ),
             LogisticPlan(embedding, target=word("target")),
+            SurvivalPlan(word("duration"), "death", (6, 12)),
             AssessmentPlan(
                 FixedModel("cox", (0.5,), (word("covariate"),)),
                 duration=word("duration"),

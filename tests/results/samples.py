@@ -8,6 +8,7 @@ from fednb.records.service import ReleaseLine
 from fednb.records.specs import EmbeddingRef, SplitSpec
 from fednb.records.tasks import ModelRef, TrainingPlan
 from fednb.results.comparison import ComparisonRow, ComparisonTable
+from fednb.results.curves import SurvivalResult
 from fednb.results.embedding import EmbeddingResult
 from fednb.results.evaluation import EvaluationResult, SplitScore
 from fednb.results.statistics import ColumnSummary, StatisticsResult
@@ -15,6 +16,7 @@ from fednb.results.survival import CoxResult, LogisticResult
 from fednb.results.training import RoundRecord, TrainedModel, TrainingResult
 from fednb.survival.concordance import PairCounts
 from fednb.survival.coxph import CoxEstimate
+from fednb.survival.curves import CurveTables
 from fednb.survival.logistic import LogisticEstimate
 
 
@@ -157,6 +159,26 @@ def comparison(word: str = "federated") -> ComparisonTable:
     )
 
 
+def survival(word: str = "months", **changes: object) -> SurvivalResult:
+    tables = CurveTables.blank(2, 2, 4)
+    tables.patients[:], tables.sites[:], tables.shown[:] = [80, 0], [3, 0], [[3, 0]] * 2
+    tables.at_risk[0] = [80, 60, 40, 20]
+    tables.exposed[:, 0] = tables.at_risk[0]
+    tables.deaths[:, 0] = [[10, 10, 10, 10], [5, 5, 5, 0]]
+    fields = {
+        "tables": tables,
+        "ends": (6.0, 12.0, 18.0, 24.0),
+        "labels": (word, "rare"),
+        "duration": word,
+        "event": word,
+        "by": word,
+        "competing": f"{word} of others",
+        "sites": (word, "b"),
+        "releases": lines(word),
+    }
+    return SurvivalResult(**{**fields, **changes})
+
+
 KINDS = {
     "statistics": statistics,
     "training": training,
@@ -166,4 +188,5 @@ KINDS = {
     "cox": cox,
     "logistic": logistic,
     "comparison": comparison,
+    "survival": survival,
 }

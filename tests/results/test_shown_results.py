@@ -48,7 +48,16 @@ def test_a_result_is_frozen(kind: str):
 
 
 @pytest.mark.parametrize(
-    "kind", ["statistics", "training", "evaluation", "cox", "logistic", "comparison"]
+    "kind",
+    [
+        "statistics",
+        "training",
+        "evaluation",
+        "cox",
+        "logistic",
+        "comparison",
+        "survival",
+    ],
 )
 def test_a_plot_returns_its_axes_and_draws_hostile_labels(
     kind: str, hostile: SimpleNamespace

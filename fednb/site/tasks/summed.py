@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fednb.errors import PlanError
 from fednb.records.assessment import AssessmentPlan
+from fednb.records.curves import SurvivalPlan
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.site.tasks.assess import Assess
+from fednb.site.tasks.curves import Curves
 from fednb.site.tasks.heads import Head
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ _HALVES: dict[type, Callable[[Job, Any, Sequence[Column]], SiteHalf]] = {
     AssessmentPlan: Assess,
     CoxPlan: Head,
     LogisticPlan: Head,
+    SurvivalPlan: Curves,
 }
 
 

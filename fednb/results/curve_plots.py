@@ -1,0 +1,114 @@
+"""Plots of step functions with bands, and the numbers at risk below the axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fednb.results.parts import new_axes, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+_BAND = 0.18
+_FIRST_LINE = -0.26
+_LINE = 0.075
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """A step function to draw.
+
+    Attributes
+    ----------
+    label
+        For the legend; empty: none.
+    time, value, lower, upper
+        Steps and pointwise bounds, shape (m,).
+    start
+        Value before the first time.
+    """
+
+    label: str
+    time: Floats
+    value: Floats
+    lower: Floats
+    upper: Floats
+    start: float
+
+
+def draw_steps(
+    steps: Sequence[Steps], ax: Axes | None, *, end: float, x: str, y: str
+) -> Axes:
+    """Draw step functions with bands, and return the axes.
+
+    Parameters
+    ----------
+    steps
+        One a line.
+    ax
+        Axes to draw on; None for a new figure.
+    end
+        Where the time axis ends.
+    x, y
+        Labels of the axes.
+    """
+    axes = new_axes(ax)
+    for one in steps:
+        time = np.append(0.0, one.time)
+        value, lower, upper = (
+            np.append(one.start, part) for part in (one.value, one.lower, one.upper)
+        )
+        label = plain(one.label) if one.label else None
+        (line,) = axes.step(time, value, where="post", label=label)
+        axes.fill_between(
+            time,
+            lower,
+            upper,
+            step="post",
+            alpha=_BAND,
+            color=line.get_color(),
+            linewidth=0,
+        )
+    axes.set_xlim(0, end)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel(plain(x))
+    axes.set_ylabel(y)
+    if any(one.label for one in steps):
+        axes.legend()
+    return axes
+
+
+def at_risk_table(
+    axes: Axes, groups: Sequence[str], shown: Callable[[str, list[float]], list[str]]
+) -> None:
+    """Write numbers at risk below the ticks, a line a group.
+
+    Parameters
+    ----------
+    axes
+        With a time axis from 0.
+    groups
+        In order; empty labels are not written.
+    shown
+        Returns a group's numbers at given times.
+    """
+    end = axes.get_xlim()[1]
+    ticks = [float(tick) for tick in axes.get_xticks() if 0 <= tick <= end]
+    axes.set_xticks(ticks)
+    below = axes.get_xaxis_transform()
+    axes.text(0, _FIRST_LINE, "at risk", transform=below, ha="left", fontsize=8)
+    for number, group in enumerate(groups):
+        height = _FIRST_LINE - _LINE * (number + 1)
+        for tick, count in zip(ticks, shown(group, ticks), strict=True):
+            axes.text(tick, height, count, transform=below, ha="center", fontsize=8)
+        if group:
+            place = axes.transAxes
+            axes.text(-0.06, height, plain(group), transform=place, ha="right", size=8)
