@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from fednb.config import INLINE_BYTES
 from fednb.coordinator.pooling import call_id
 from fednb.coordinator.store import RoundRecord
 from fednb.errors import RunError, RunStoppedError
@@ -268,7 +269,7 @@ class Rounds:
                 id=call_id(place, site),
                 place=place,
                 arrays=dict(arrays),
-                relayed=relayed,
+                relayed=tuple(_spared(output, site) for output in relayed),
             )
             for site in sites or self.contract.sites()
         }
@@ -330,6 +331,12 @@ def training_metrics(
         index = "validation_c" if survival else "validation_auc"
         found[index] = (concordant + 0.5 * tied) / pairs
     return found
+
+
+def _spared(output: Output, site: str) -> Output:
+    """Return an output as it is relayed to a site: it keeps its own, if large."""
+    own = output.site == site and output.data.data.nbytes > INLINE_BYTES
+    return _stub(output) if own else output
 
 
 def _stub(output: Output) -> Output:

@@ -21,6 +21,7 @@ from fednb.records.service import ServiceAsk, ServiceReply
 if TYPE_CHECKING:
     from fednb.records.arrays import Array
     from fednb.records.base import Record
+    from fednb.records.outputs import Output
 T = TypeVar("T")
 
 _HEADER = struct.Struct("<3sBQ")
@@ -84,15 +85,18 @@ def _payload(record: Record) -> list[bytes | memoryview]:
         large.append(array.data)
         return msgspec.structs.replace(array, data=memoryview(mark))
 
-    if isinstance(record, Call) and record.arrays:
-        arrays = {name: lift(array) for name, array in record.arrays.items()}
-        record = msgspec.structs.replace(record, arrays=arrays)
-    elif isinstance(record, Release):
-        outputs = tuple(
+    def lifted(outputs: tuple[Output, ...]) -> tuple[Output, ...]:
+        return tuple(
             msgspec.structs.replace(output, data=lift(output.data))
-            for output in record.outputs
+            for output in outputs
         )
-        record = msgspec.structs.replace(record, outputs=outputs)
+
+    if isinstance(record, Call) and (record.arrays or record.relayed):
+        arrays = {name: lift(array) for name, array in record.arrays.items()}
+        relayed = lifted(record.relayed)
+        record = msgspec.structs.replace(record, arrays=arrays, relayed=relayed)
+    elif isinstance(record, Release):
+        record = msgspec.structs.replace(record, outputs=lifted(record.outputs))
     first, *rest = _encoder.encode(record).split(_MARK_HEAD + mark)
     parts: list[bytes | memoryview] = [first]
     for data, after in zip(large, rest, strict=True):
