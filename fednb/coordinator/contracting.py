@@ -200,7 +200,8 @@ def settle_steps(plan: Plan, cards: Mapping[str, DatasetCard]) -> tuple[AnyPlan,
             if isinstance(step, SummedPlan):
                 _check_columns(step, cards)
             if isinstance(step, HeadPlan):
-                step = _settle_head(step, steps)
+                shared = common_columns(step.columns_used(), cards)
+                step = _settle_head(step.settled(shared), steps)
             steps.append(step)  # type: ignore[arg-type]
     return tuple(steps)
 

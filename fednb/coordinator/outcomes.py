@@ -29,17 +29,12 @@ from fednb.results.assessment import EvaluationReport, report_of
 from fednb.results.curves import SurvivalResult
 from fednb.results.embedding import EmbeddingResult
 from fednb.results.evaluation import EvaluationResult, SplitScore, hanley_mcneil
+from fednb.results.fitted import Source, cox_result, logistic_result
 from fednb.results.statistics import ColumnSummary, StatisticsResult
-from fednb.results.survival import CoxResult, LogisticResult
 from fednb.results.training import TrainingResult, rounds_of
-from fednb.survival.concordance import PairCounts
-from fednb.survival.coxph import estimate
 from fednb.survival.curves import CurveDesign, CurveStage
-from fednb.survival.logistic import LogisticEstimate
-from fednb.survival.newton import covariance
 from fednb.survival.protocol import HeadDesign, HeadState
 from fednb.survival.registry import analysis_of
-from fednb.survival.rounding import rounding_covariance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +45,7 @@ if TYPE_CHECKING:
     from fednb.records.heads import HeadPlan
     from fednb.records.service import Outcome, StepOutcome
     from fednb.records.specs import SummedPlan
+    from fednb.results.survival import CoxResult, LogisticResult
     from fednb.survival.registry import Analysis, Stage
 
     Floats = NDArray[np.float64]
@@ -218,98 +214,16 @@ class Reading:
 
     def _cox(self, plan: CoxPlan, step: StepOutcome) -> CoxResult:
         design, state = self._head(plan, step)
-        if state.newton is None or state.options is None or state.scale is None:
-            message = "The fit has not run."
-            raise RunError(message)
-        fitted = estimate(
-            state.newton,
-            state.options,
-            names=state.names(design),
-            n=state.n,
-            events=state.events,
-        )
-        widened = fitted.covariance + _rounding(state)
-        fitted = replace(fitted, covariance=widened)
-        return CoxResult(
-            estimate=fitted.rescale(state.scale.mean, state.scale.std),
-            penalizer=plan.penalizer,
-            sites=self.contract.sites(),
-            pairs=_pairs(state.metrics),
-            evaluated_on=plan.evaluate_on,
-            precision_shift=_shift(state),
-            profile=self.contract.privacy.profile,
-            releases=step.releases,
-            duration=plan.duration,
-            event=plan.event,
-            strata=plan.strata,
-            ties=plan.ties,
-        )
+        return cox_result(plan, design, state, self._source(step))
 
     def _logistic(self, plan: LogisticPlan, step: StepOutcome) -> LogisticResult:
         design, state = self._head(plan, step)
-        metrics = state.metrics if state.metrics is not None else np.zeros(5)
-        positives = round(float(metrics[1]))
-        return LogisticResult(
-            estimate=_logistic_estimate(design, state),
-            penalizer=plan.penalizer,
-            sites=self.contract.sites(),
-            pairs=_pairs(state.metrics),
-            evaluated_on=plan.evaluate_on,
-            precision_shift=_shift(state),
-            profile=self.contract.privacy.profile,
-            releases=step.releases,
-            target=plan.target,
-            positives=positives,
-            negatives=round(float(metrics[0])) - positives,
-        )
+        return logistic_result(plan, design, state, self._source(step))
+
+    def _source(self, step: StepOutcome) -> Source:
+        contract = self.contract
+        return Source(contract.sites(), contract.privacy.profile, step.releases)
 
 
 def _total(step: StepOutcome) -> Floats:
     return np.asarray(unpack(step.totals[0]), dtype=np.float64)
-
-
-def _pairs(metrics: Floats | None) -> PairCounts | None:
-    if metrics is None:
-        return None
-    concordant, tied, comparable = (round(float(v)) for v in metrics[2:5])
-    return PairCounts(concordant, tied, comparable)
-
-
-def _rounding(state: HeadState) -> Floats:
-    """Return what rounding adds to the covariance (disclosure rule 20)."""
-    newton, options = state.newton, state.options
-    if newton is None or newton.sums is None or options is None:
-        return np.zeros((0, 0))
-    return rounding_covariance(newton.sums, options)
-
-
-def _shift(state: HeadState) -> float:
-    """Return the largest shift that rounding may cause, in standard errors."""
-    newton, options = state.newton, state.options
-    if newton is None or newton.sums is None or not options or not options.precision:
-        return 0.0
-    noise = np.diagonal(_rounding(state))
-    variance = np.diagonal(covariance(newton.sums, options))
-    return float(np.sqrt(np.max(noise / variance)))
-
-
-def _logistic_estimate(design: HeadDesign, state: HeadState) -> LogisticEstimate:
-    """Return a logistic fit in the columns' own units."""
-    newton, options, scale = state.newton, state.options, state.scale
-    if newton is None or newton.sums is None or options is None or scale is None:
-        message = "The fit has not run."
-        raise RunError(message)
-    p = len(scale.mean)
-    back = np.zeros((p + 1, p + 1))
-    back[:p, :p] = np.diag(1 / scale.std)
-    back[p, :p] = -scale.mean / scale.std
-    back[p, p] = 1.0
-    spread = covariance(newton.sums, options) + _rounding(state)
-    return LogisticEstimate(
-        names=state.names(design),
-        coefficients=back @ newton.trial,
-        covariance=back @ spread @ back.T,
-        log_likelihood=newton.sums.log_likelihood,
-        n=state.n,
-        evaluations=newton.evaluations,
-    )

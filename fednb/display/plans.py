@@ -10,6 +10,7 @@ import msgspec
 from fednb.display.text import human_count
 from fednb.records.assessment import AssessmentPlan
 from fednb.records.curves import SurvivalPlan
+from fednb.records.formula import term_text
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.specs import SplitSpec
 from fednb.records.tasks import (
@@ -151,12 +152,47 @@ def _embedding(plan: EmbeddingPlan) -> str:
 def _cox(plan: CoxPlan) -> str:
     return (
         f"Fit a Cox survival model of {plan.duration} and {plan.event} on "
-        f"{_features(plan)}, {_who(plan)}."
+        f"{_features(plan)}, {_who(plan)}.{_cox_details(plan)}{_fit_details(plan)}"
     )
 
 
+def _cox_details(plan: CoxPlan) -> str:
+    """Say where risk sets lie, who counts how much, and what leaves beside the fit."""
+    columns = plan.strata_columns
+    within = f" and of {_listed(columns)}" if columns else ""
+    ends = ", ".join(f"{end:g}" for end in plan.grid)
+    if plan.by_site:
+        found = f" Risk sets stay within the site{within}." if columns else ""
+        if plan.grid:
+            found += f" Hazard sums of intervals that end at {ends} leave once."
+    else:
+        found = (
+            f" Times are replaced by intervals that end at {ends}; sums of each "
+            "interval's risk set and deaths are added up over all sites"
+            f"{f', in strata of {_listed(columns)}' if columns else ''}."
+        )
+    if plan.weights:
+        found += f" Patients count with the weight in {plan.weights}."
+    if plan.entry:
+        found += f" They are at risk after {plan.entry} only."
+    return found + (" Robust errors take one round more." if plan.robust else "")
+
+
+def _fit_details(plan: HeadPlan) -> str:
+    """Say how labels are coded."""
+    coded = [
+        f"{name}: {', '.join(levels)}"
+        for name, levels in plan.levels.items()
+        if len(levels)
+    ]
+    return f" Levels, the reference first: {'; '.join(coded)}." if coded else ""
+
+
 def _logistic(plan: LogisticPlan) -> str:
-    return f"Fit a logistic model of {plan.target} on {_features(plan)}, {_who(plan)}."
+    return (
+        f"Fit a logistic model of {plan.target} on {_features(plan)}, {_who(plan)}."
+        f"{_fit_details(plan)}"
+    )
 
 
 def _assessment(plan: AssessmentPlan) -> str:
@@ -208,7 +244,7 @@ def _features(plan: HeadPlan) -> str:
         "score": ["the network's scores at the site"],
         "none": [],
     }[plan.features]
-    return _listed((*parts, *plan.covariates))
+    return _listed((*parts, *map(term_text, plan.terms())))
 
 
 def _who(plan: HeadPlan) -> str:
@@ -241,6 +277,8 @@ def _value(value: object) -> str:
                 f"test {value.test:g}, key {value.key}"
             )
         )
+    if isinstance(value, dict):
+        value = tuple(f"{key} ({_value(item)})" for key, item in value.items())
     if isinstance(value, tuple):
         return ", ".join(map(_value, value)) or "none"
     if isinstance(value, msgspec.Struct):

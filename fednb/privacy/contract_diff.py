@@ -210,6 +210,10 @@ _PLAN: Final[dict[str, Rule]] = {
     **_all("optimiser", "schedule", "model", "target", "strategy", "size", "seed"),
     **_all("transforms", "split", "device", "amp", "threads", "penalizer", "fit_on"),
     **_all("embedding", "features", "duration", "event", "strata", "ties"),
+    **_all("formula", "levels", "l1_ratio", "weights", "entry"),
+    # finer or further intervals show more; which of two grids does is not compared
+    "grid": _part_of,
+    "robust": _switched_off,
 }
 """How a field of a plan is judged; one that is not here loosens."""
 

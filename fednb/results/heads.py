@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
 from fednb.display import html, text
 from fednb.display.hooks import Shown
-from fednb.errors import InputError, UnknownNameError
+from fednb.errors import UnknownNameError
+from fednb.results.caller_rows import design, expanded
 from fednb.results.parts import (
     new_axes,
     plain,
@@ -22,7 +23,7 @@ from fednb.results.parts import (
 from fednb.survival.wald import WaldTable, wald_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from fednb.display.html import Html
     from fednb.records.service import ReleaseLine
     from fednb.survival.concordance import PairCounts
+    from fednb.survival.formula import Terms
 
     Floats = NDArray[np.float64]
 
@@ -74,8 +76,10 @@ class HeadResult(Shown):
     ----------
     estimate
         Coefficients, covariance and likelihood.
-    penalizer
-        Ridge, in lifelines' meaning.
+    penalizer, l1_ratio
+        Elastic net, in lifelines' meaning.
+    terms
+        How the covariates' columns come from those of a table; None: they are columns.
     sites
         Sites that took part.
     pairs
@@ -86,6 +90,9 @@ class HeadResult(Shown):
     precision_shift
         Largest effect of rounding on a coefficient, in standard errors (disclosure
         rule 20); the covariance is inflated for it already.
+    shifts
+        By cause, how far each coefficient may have moved, in its standard errors; see
+        `shifts_`.
     level
         Confidence level of intervals.
     profile
@@ -96,10 +103,13 @@ class HeadResult(Shown):
 
     estimate: Estimate
     penalizer: float = 0.0
+    l1_ratio: float = 0.0
+    terms: Terms | None = None
     sites: tuple[str, ...] = ()
     pairs: PairCounts | None = None
     evaluated_on: str = "test"
     precision_shift: float = 0.0
+    shifts: Mapping[str, Floats] = field(default_factory=dict)
     level: float = 0.95
     profile: str = "standard"
     releases: tuple[ReleaseLine, ...] = ()
@@ -149,6 +159,41 @@ class HeadResult(Shown):
         label = f"{100 * self.level:g}%"
         both = self.summary[[f"coef lower {label}", f"coef upper {label}"]]
         return both.set_axis([f"{label} lower-bound", f"{label} upper-bound"], axis=1)
+
+    @property
+    def shifts_(self) -> pd.DataFrame:
+        """How far disclosure control moved each coefficient, in standard errors.
+
+        ``rounding``: the standard deviation of what rounded totals do to it; the errors
+        are inflated for it. ``intervals``, of a fit pooled on a time grid: the step
+        from the fit stratified by site on times as they are, to first order.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(dict(self.shifts), index=self._index())
+
+    def design_matrix(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns of the fit for rows that the caller owns.
+
+        Parameters
+        ----------
+        rows
+            A table with the columns that the formula or the covariates name.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Shape (n, p), under the names of the coefficients.
+
+        Raises
+        ------
+        UnknownNameError
+            A column is missing.
+        """
+        import pandas as pd
+
+        values, index = self._values(rows, self._constant())
+        return pd.DataFrame(values, index=index, columns=list(self.estimate.names))
 
     def print_summary(
         self, decimals: int = 2, columns: Sequence[str] | None = None
@@ -222,6 +267,23 @@ class HeadResult(Shown):
         axes.set_xlabel(f"log({self.ratio}) ({100 * self.level:g}% CI)")
         return axes
 
+    def _constant(self) -> str:
+        """Return the name of the column that is 1 in every row; empty: none is."""
+        return ""
+
+    def _values(
+        self, rows: pd.DataFrame | Floats, constant: str = ""
+    ) -> tuple[Floats, pd.Index[int]]:
+        """Return rows as a design matrix: expanded where they are not already."""
+        import pandas as pd
+
+        names = self.estimate.names
+        if isinstance(rows, pd.DataFrame) and self.terms is not None:
+            needed = [name for name in names if name != constant]
+            if not all(name in rows.columns for name in needed):
+                rows = expanded(rows, self.terms)
+        return design(rows, names, constant)
+
     def _ratios(self) -> pd.Series[float]:
         import pandas as pd
 
@@ -247,9 +309,13 @@ class HeadResult(Shown):
             ("evaluations", self.estimate.evaluations),
         ]
         if self.penalizer:
-            facts.append(("penalizer", f"{self.penalizer:g}"))
+            share = f", l1 ratio {self.l1_ratio:g}" if self.l1_ratio else ""
+            facts.append(("penalizer", f"{self.penalizer:g}{share}"))
         if self.precision_shift:
             facts.append(("effect of rounding", shift))
+        if "intervals" in self.shifts:
+            moved = np.abs(self.shifts["intervals"]).max()
+            facts.append(("effect of intervals", f"{moved:.2g} SE at most"))
         return facts
 
     def _footers(self, decimals: int) -> list[tuple[str, object]]:
@@ -293,51 +359,6 @@ class HeadResult(Shown):
             html.definition_list(self._footers(2)),
             releases_html(self.releases),
         )
-
-
-def design(
-    frame: pd.DataFrame | Floats, names: Sequence[str], constant: str = ""
-) -> tuple[Floats, pd.Index[int]]:
-    """Return rows that the caller owns as a design matrix.
-
-    Parameters
-    ----------
-    frame
-        Table with a column a name, in any order; or an array of shape (n, p).
-    names
-        Columns of the design, p of them.
-    constant
-        Name of the column that is 1 where the table lacks it.
-
-    Returns
-    -------
-    tuple
-        Values of shape (n, p), and the index of the rows.
-
-    Raises
-    ------
-    UnknownNameError
-        The table lacks a column.
-    InputError
-        The array has another number of columns.
-    """
-    import pandas as pd
-
-    if not isinstance(frame, pd.DataFrame):
-        values = np.asarray(frame, dtype=np.float64)
-        if values.ndim != 2 or values.shape[1] != len(names):
-            message = f"An array of shape {values.shape} needs {len(names)} columns."
-            raise InputError(message)
-        return values, pd.RangeIndex(len(values))
-    columns = []
-    for name in names:
-        if name in frame.columns:
-            columns.append(frame[name].to_numpy(dtype=np.float64))
-        elif name == constant:
-            columns.append(np.ones(len(frame)))
-        else:
-            raise UnknownNameError("column", name, map(str, frame.columns))
-    return np.column_stack(columns), frame.index
 
 
 def _formatted(name: str, values: Floats, decimals: int) -> list[text.Digits]:

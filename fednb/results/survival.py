@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fednb.errors import InputError
+from fednb.results.clothing import lifelines_attributes
 from fednb.results.evaluation import hanley_mcneil
-from fednb.results.heads import HeadResult, design
+from fednb.results.heads import HeadResult
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from numpy.typing import NDArray
 
+    from fednb.results.baseline import Baseline
     from fednb.survival.coxph import CoxEstimate
     from fednb.survival.logistic import LogisticEstimate
 
@@ -52,10 +57,17 @@ class CoxResult(HeadResult):
     duration, event
         Columns of follow-up times and of events.
     strata
-        ``"site"``: each site has its own baseline hazard, so there is none for a new
-        site, and no baseline to predict survival curves from.
+        ``"site"``: each site has its own baseline hazard. None of these leaves; with a
+        grid, `baseline` is that of all sites pooled, at the stratified coefficients.
+        Without ``"site"`` the fit itself is pooled on the grid.
     ties
         ``"efron"`` or ``"breslow"``.
+    baseline
+        Cumulative baseline hazards on the grid; None without one.
+    robust
+        Whether `standard_errors_` and all that follows from them are the sandwich's.
+    model_covariance
+        Inverse information, in the covariates' own units; None: the estimate's.
     """
 
     estimate: CoxEstimate
@@ -63,6 +75,9 @@ class CoxResult(HeadResult):
     event: str = "event"
     strata: str = "site"
     ties: str = "efron"
+    baseline: Baseline | None = None
+    robust: bool = False
+    model_covariance: NDArray[np.float64] | None = None
 
     title: ClassVar[str] = "Cox proportional hazards, federated"
     ratio: ClassVar[str] = "HR"
@@ -87,6 +102,36 @@ class CoxResult(HeadResult):
     def concordance_index_(self) -> float:
         """Harrell's C from pairs within sites, on `evaluated_on`; NaN if unknown."""
         return _index(self)
+
+    # typing.override came with Python 3.12
+    @property
+    def variance_matrix_(self) -> pd.DataFrame:  # type: ignore[explicit-override]
+        """Inverse information, shape (p, p), as in lifelines also of a robust fit."""
+        import pandas as pd
+
+        if self.model_covariance is None:
+            return super().variance_matrix_
+        names = list(self.estimate.names)
+        return pd.DataFrame(self.model_covariance, index=names, columns=names)
+
+    @property
+    def baseline_cumulative_hazard_(self) -> pd.DataFrame:
+        """Cumulative baseline hazard on the grid, at the covariates' means.
+
+        Breslow's, as lifelines'; ``baseline.to_frame("efron", ...)`` has Efron's.
+
+        Raises
+        ------
+        InputError
+            The plan had no grid.
+        """
+        return self._grid().to_frame("breslow", "baseline cumulative hazard")
+
+    @property
+    def baseline_survival_(self) -> pd.DataFrame:
+        """Survival of a patient at the covariates' means, on the grid."""
+        frame = self._grid().to_frame("breslow", "baseline survival")
+        return (-frame).apply(np.exp)
 
     def log_likelihood_ratio_test(self) -> LikelihoodRatioTest:
         """Test all covariates together against none."""
@@ -118,15 +163,54 @@ class CoxResult(HeadResult):
         """
         import pandas as pd
 
-        values, index = design(rows, self.estimate.names)
+        values, index = self._values(rows)
         return pd.Series(self.estimate.log_hazard(values), index=index)
 
     def predict_partial_hazard(self, rows: Rows) -> pd.Series[float]:
         """Return the exponential of `predict_log_partial_hazard`."""
         import pandas as pd
 
-        values, index = design(rows, self.estimate.names)
+        values, index = self._values(rows)
         return pd.Series(np.exp(self.estimate.log_hazard(values)), index=index)
+
+    def predict_cumulative_hazard(
+        self, rows: Rows, times: Sequence[float] | None = None
+    ) -> pd.DataFrame:
+        """Return cumulative hazards of rows that the caller owns.
+
+        Parameters
+        ----------
+        rows
+            As for `predict_log_partial_hazard`; with the columns of strata.
+        times
+            Up to the last end of the grid; None: the ends.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Shape (times, n): a row a time, a column a row of `rows`.
+
+        Raises
+        ------
+        InputError
+            The plan had no grid, or a time is beyond it.
+        UnknownNameError
+            A column is missing.
+        """
+        import pandas as pd
+
+        known = self._grid()
+        values, index = self._values(rows)
+        at, hazards = known.at(times, "breslow")
+        risk = np.exp(self.estimate.log_hazard(values))
+        table = hazards[known.stratum(rows, len(values))].T * risk
+        return pd.DataFrame(table, index=pd.Index(at), columns=index)
+
+    def predict_survival_function(
+        self, rows: Rows, times: Sequence[float] | None = None
+    ) -> pd.DataFrame:
+        """Return survival curves; see `predict_cumulative_hazard`."""
+        return (-self.predict_cumulative_hazard(rows, times)).apply(np.exp)
 
     def to_lifelines(self) -> Any:  # noqa: ANN401
         """Return this fit as a ``lifelines.CoxPHFitter``.
@@ -136,23 +220,43 @@ class CoxResult(HeadResult):
         lifelines.CoxPHFitter
             With `summary`, `print_summary`, `plot`, `predict_partial_hazard`,
             `predict_log_partial_hazard`, `log_likelihood_ratio_test` and the fitted
-            attributes. What needs rows or a baseline hazard is missing: these stay at
-            the sites.
+            attributes; with a grid also the baseline hazard and what follows from it.
+            What needs rows is missing: these stay at the sites. The fitter knows the
+            columns of `design_matrix`.
         """
         from lifelines import CoxPHFitter
         from lifelines.fitters.coxph_fitter import SemiParametricPHFitter
 
         given = {
             "penalizer": self.penalizer,
-            "strata": self.strata or None,
+            "l1_ratio": self.l1_ratio,
+            "strata": self.fitter_strata(),
             "alpha": 1 - self.level,
         }
         model = SemiParametricPHFitter(**given)
-        vars(model).update(_lifelines_attributes(self))
+        vars(model).update(lifelines_attributes(self))
         columns = {"duration_col": self.duration, "event_col": self.event}
         fitter = CoxPHFitter(**given)
         vars(fitter).update({**columns, "_model": model})
         return fitter
+
+    def fitter_strata(self) -> str | list[str] | None:
+        """Return the strata that a lifelines fitter is told of.
+
+        With a baseline pooled over the sites these are no strata of it.
+        """
+        if self.baseline is None:
+            return self.strata or None
+        return list(self.baseline.strata) or None
+
+    def _grid(self) -> Baseline:
+        if self.baseline is None:
+            message = (
+                "This fit has no baseline hazard: give the plan a grid, such as "
+                "grid=[6, 12, 24] in the unit of the follow-up."
+            )
+            raise InputError(message)
+        return self.baseline
 
     # typing.override came with Python 3.12
     def _facts(  # type: ignore[explicit-override]
@@ -170,7 +274,20 @@ class CoxResult(HeadResult):
             ("number of events observed", self.estimate.events),
             ("partial log-likelihood", likelihood),
             *facts.items(),
+            *self._more_facts(),
         ]
+
+    def _more_facts(self) -> list[tuple[str, object]]:
+        found: list[tuple[str, object]] = []
+        if self.robust:
+            found.append(("standard errors", "robust (sandwich)"))
+        if self.baseline is not None:
+            ends = self.baseline.ends
+            pooled = "pooled over the sites, Breslow, at the covariates' means"
+            found.append(
+                ("baseline hazard", f"{len(ends)} intervals to {ends[-1]:g}, {pooled}")
+            )
+        return found
 
     # typing.override came with Python 3.12
     def _footers(  # type: ignore[explicit-override]
@@ -256,9 +373,13 @@ class LogisticResult(HeadResult):
         """
         import pandas as pd
 
-        values, index = design(rows, self.estimate.names, self.intercept)
+        values, index = self._values(rows, self._constant())
         half = 0.5 * (values @ self.estimate.coefficients)
         return pd.Series(0.5 * (1 + np.tanh(half)), index=index)
+
+    # typing.override came with Python 3.12
+    def _constant(self) -> str:  # type: ignore[explicit-override]
+        return self.intercept
 
     # typing.override came with Python 3.12
     def _facts(  # type: ignore[explicit-override]
@@ -271,46 +392,3 @@ def _index(result: HeadResult) -> float:
     if result.pairs is None or not result.pairs.comparable:
         return math.nan
     return result.pairs.index
-
-
-def _lifelines_attributes(result: CoxResult) -> dict[str, Any]:
-    """Return what ``SemiParametricPHFitter.fit`` would have set.
-
-    lifelines fits from rows and has no constructor from estimates. No value here stands
-    for a patient: the two weighted rows carry the numbers of events and of censored.
-    """
-    import pandas as pd
-    from lifelines.utils import CensoringType, CovariateParameterMappings
-
-    fit = result.estimate
-    names = list(fit.names)
-    columns = pd.DataFrame(columns=names)
-    means = pd.Series(fit.center, index=names)
-    return {
-        "duration_col": result.duration,
-        "event_col": result.event,
-        "weights_col": None,
-        "entry_col": None,
-        "cluster_col": None,
-        "entries": None,
-        "formula": None,
-        "robust": False,
-        "regressors": CovariateParameterMappings(
-            {"beta_": None}, columns, force_no_intercept=True
-        ),
-        "params_": result.params_,
-        "variance_matrix_": result.variance_matrix_,
-        "standard_errors_": result.standard_errors_,
-        "confidence_intervals_": result.confidence_intervals_,
-        "log_likelihood_": result.log_likelihood_,
-        "event_observed": pd.Series([1, 0]),
-        "weights": pd.Series([float(fit.events), float(fit.n - fit.events)]),
-        "_n_examples": fit.n,
-        "_norm_mean": means,
-        "_central_values": means.to_frame().T,
-        "_ll_null_": fit.log_likelihood_null,
-        "_concordance_index_": result.concordance_index_,
-        "_censoring_type": CensoringType.RIGHT,
-        "_time_fit_was_called": "at the sites, by fednb",
-        "timeline": np.empty(0),
-    }

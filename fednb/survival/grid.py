@@ -136,7 +136,7 @@ class GridTotals:
         FitError
             A risk set with deaths has no hazard.
         """
-        return _draws(self, deaths, ties)
+        return draws(self.s0, self.d0, self.weight, deaths, ties)
 
     def likelihood(self, beta: Floats, deaths: Ints, ties: Ties) -> LikelihoodSums:
         """Return score, information and log partial likelihood of the pooled rows.
@@ -276,6 +276,14 @@ class GridRows:
             score=self._weights[dead] @ z[dead],
         )
 
+    def hazards(self, beta: Floats) -> Floats:
+        """Return ``[S0, D0, weight of the deaths]`` of each cell, shape (3 C,)."""
+        hazard, dead = self._hazard(beta), self._dead
+        at = self._leave[dead]
+        d0 = bin_sums(at, hazard[dead], self.cells)
+        weight = bin_sums(at, self._weights[dead], self.cells)
+        return np.concatenate([self._at_risk(hazard), d0, weight])
+
     def residuals(
         self, beta: Floats, totals: GridTotals, deaths: Ints, ties: Ties
     ) -> Floats:
@@ -344,20 +352,34 @@ class Survival:
     strata: npt.ArrayLike | None = None
 
 
-def _draws(totals: GridTotals, deaths: Ints, ties: Ties) -> Draws:
+def draws(s0: Floats, d0: Floats, weight: Floats, deaths: Ints, ties: Ties) -> Draws:
+    """Return sums over the draws of each cell.
+
+    Parameters
+    ----------
+    s0, d0, weight, deaths
+        As in `GridTotals`, each of shape (C,).
+    ties
+        ``"efron"`` or ``"breslow"``.
+
+    Raises
+    ------
+    FitError
+        A risk set with deaths has no hazard.
+    """
     found = np.zeros((5, deaths.size))
     log = []
     for cell in np.flatnonzero(deaths > 0):
         d = int(deaths[cell])
         f = np.arange(d) / d * (ties == "efron")
-        phi = totals.s0[cell] - f * totals.d0[cell]
+        phi = s0[cell] - f * d0[cell]
         if not (phi > 0).all():
             message = (
                 f"Interval {cell + 1} has {d} deaths and no hazard at risk: the fit "
                 "diverges, or rounding hides it. Merge it with its neighbour."
             )
             raise FitError(message)
-        mean = totals.weight[cell] / d
+        mean = weight[cell] / d
         inverse, square = 1.0 / phi, 1.0 / (phi * phi)
         terms = (inverse, f * inverse, square, f * square, f * f * square)
         found[:, cell] = [mean * math.fsum(term.tolist()) for term in terms]
@@ -371,6 +393,6 @@ def _exact(values: Floats) -> Floats:
     return np.array([math.fsum(column.tolist()) for column in values.T])
 
 
-def baseline(totals: Draws, width: int) -> Floats:
+def baseline(steps: Draws, width: int) -> Floats:
     """Return the cumulative baseline hazard at z = 0, shape (strata, intervals)."""
-    return np.asarray(np.cumsum(totals.a.reshape(-1, width), axis=1))
+    return np.asarray(np.cumsum(steps.a.reshape(-1, width), axis=1))

@@ -1,37 +1,91 @@
-"""The rounds of a head: moments, then Newton evaluations, then pair counts.
+"""What a contract fixes about a head: the same at every participant.
 
-What comes next is a pure function of the totals so far. Coordinator and sites replay
-the same history, so that a site computes the next coefficients by itself and the
-coordinator has no way to choose them (disclosure rule 19).
+The rounds are moments, Newton evaluations, what was asked beside the fit, and pair
+counts; `fednb.survival.stages` replays them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from fednb.errors import FitError, InputError, PlanError, UnknownNameError
+from fednb.errors import PlanError
 from fednb.records.heads import CoxPlan, LogisticPlan
-from fednb.survival.coxph import lifelines_penalty
-from fednb.survival.moments import Standardisation, combine
-from fednb.survival.newton import NewtonOptions, NewtonState, start, update
-from fednb.survival.sums import LikelihoodSums
+from fednb.survival.formula import Terms, column_bounds, terms_of
+from fednb.survival.stages import INTERCEPT, HeadState, moments_size, replay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fednb.records.contracts import Privacy
     from fednb.records.datasets import Column
+    from fednb.survival.riskset import Ties
     from fednb.survival.sums import Floats
 
-Phase = Literal["moments", "score", "metrics", "done"]
+__all__ = [
+    "INTERCEPT",
+    "SECURE_STEP",
+    "CoxDesign",
+    "HeadDesign",
+    "HeadState",
+    "column_bounds",
+    "design_of",
+    "moments_size",
+    "replay",
+]
 
-INTERCEPT = "intercept"
-_FLAT = 1e-6
 SECURE_STEP = 2.0**-30
 """Fixed-point step of totals, see `fednb.privacy.fixed_point.totals`."""
+
+
+@dataclass(frozen=True)
+class CoxDesign:
+    """What a contract fixes about a Cox head beside its columns.
+
+    Attributes
+    ----------
+    by_site
+        Whether risk sets stay within sites; otherwise they are pooled on `grid`.
+    strata
+        Columns that define strata beside the site.
+    levels
+        Labels of these, in order.
+    grid
+        Ends of the time intervals; empty: no baseline hazard is asked for.
+    ties, robust
+        See `fednb.records.heads.CoxPlan`.
+    """
+
+    by_site: bool = True
+    strata: tuple[str, ...] = ()
+    levels: tuple[tuple[str, ...], ...] = ()
+    grid: tuple[float, ...] = ()
+    ties: Ties = "efron"
+    robust: bool = False
+
+    @property
+    def groups(self) -> int:
+        """Number of strata, those of sites apart."""
+        found = 1
+        for levels in self.levels:
+            found *= len(levels)
+        return found
+
+    @property
+    def cells(self) -> int:
+        """Number of strata times intervals."""
+        return self.groups * len(self.grid)
+
+    def labels(self) -> tuple[str, ...]:
+        """Return the strata in words, in the order of their codes."""
+        found = [""]
+        for name, levels in zip(self.strata, self.levels, strict=True):
+            found = [
+                f"{left}, {name}={level}" if left else f"{name}={level}"
+                for left in found
+                for level in levels
+            ]
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -50,8 +104,14 @@ class HeadDesign:
         are of ``(x - center) / half``, which keeps them in the secure sum's range.
     family
         ``"cox"`` or ``"logistic"``; the latter has an intercept, last and unpenalised.
-    penalizer
-        Ridge in lifelines' meaning: times n, on standardised columns.
+    terms
+        How the covariates' columns come from those of the table; none without any.
+    binary
+        For each column whether it holds 0 and 1 only.
+    cox
+        Of a Cox head.
+    penalizer, l1_ratio
+        Elastic net in lifelines' meaning: times n, on standardised columns.
     tolerance, max_evaluations, precision, parts
         See `fednb.survival.newton.NewtonOptions`.
     evaluates
@@ -66,7 +126,11 @@ class HeadDesign:
     center: tuple[float, ...]
     half: tuple[float, ...]
     family: Literal["cox", "logistic"]
+    terms: Terms
+    binary: tuple[bool, ...]
+    cox: CoxDesign = CoxDesign()
     penalizer: float = 0.0
+    l1_ratio: float = 0.0
     tolerance: float = 1e-9
     max_evaluations: int = 12
     precision: float = 0.0
@@ -77,137 +141,6 @@ class HeadDesign:
     def replay(self, history: Sequence[Floats]) -> HeadState:
         """Return where the head stands after `history`; see `replay`."""
         return replay(self, history)
-
-
-@dataclass(frozen=True, eq=False)
-class HeadState:
-    """Where a head stands after some rounds.
-
-    Attributes
-    ----------
-    phase
-        What the next round asks for.
-    n, events
-        Patients and events over all sites; of a logistic head, positives.
-    kept
-        Indices of the columns in the fit.
-    scale
-        Location and scale of the kept columns.
-    options
-        Of the Newton steps.
-    newton
-        State of the fit; its ``trial`` holds the coefficients on standardised columns.
-    metrics
-        ``[n, events, concordant, tied, comparable]`` once evaluated.
-    """
-
-    phase: Phase = "moments"
-    n: int = 0
-    events: int = 0
-    kept: tuple[int, ...] = ()
-    scale: Standardisation | None = None
-    options: NewtonOptions | None = None
-    newton: NewtonState | None = None
-    metrics: Floats | None = None
-
-    def names(self, design: HeadDesign) -> tuple[str, ...]:
-        """Return the names of the coefficients, an intercept last."""
-        kept = tuple(design.names[j] for j in self.kept)
-        return (*kept, INTERCEPT) if design.family == "logistic" else kept
-
-    def standardise(self, x: Floats, design: HeadDesign) -> Floats:
-        """Return the design matrix of the fit from raw columns, shape (n, p)."""
-        if self.scale is None:
-            message = "The columns' moments are not known yet."
-            raise InputError(message)
-        z = self.scale.apply(x[:, list(self.kept)])
-        if design.family == "logistic":
-            z = np.column_stack([z, np.ones(len(z))])
-        return np.ascontiguousarray(z)
-
-
-def moments_size(design: HeadDesign) -> int:
-    """Return the number of elements of the first round's vector."""
-    return 2 + 2 * len(design.names)
-
-
-def replay(design: HeadDesign, history: Sequence[Floats]) -> HeadState:
-    """Return where a head stands after the totals of `history`.
-
-    Parameters
-    ----------
-    design
-        What the contract fixes.
-    history
-        Totals over all sites, one vector a round: ``[n, events, sums, squares]``, then
-        `LikelihoodSums` vectors, then ``[n, events, concordant, tied, comparable]``.
-
-    Raises
-    ------
-    FitError
-        The fit cannot go on: separated, rank-deficient, no events, no convergence.
-    """
-    state = HeadState()
-    for total in history:
-        if state.phase == "moments":
-            state = _begin(design, total)
-        elif state.phase == "score":
-            state = _step(design, state, total)
-        elif state.phase == "metrics":
-            state = replace(state, phase="done", metrics=total)
-        else:
-            message = "The head is finished; no further round is answered."
-            raise InputError(message)
-    return state
-
-
-def _begin(design: HeadDesign, total: Floats) -> HeadState:
-    q = len(design.names)
-    n, events = round(float(total[0])), round(float(total[1]))
-    sums, squares = total[2 : 2 + q], total[2 + q :]
-    if n < 2 or events < 1:
-        message = (
-            f"The fit has {n} patients and {events} events over all sites; it needs "
-            "at least 2 and 1. Choose another outcome, split or follow-up."
-        )
-        raise FitError(message)
-    variance = np.maximum(squares / n - (sums / n) ** 2, 0.0)
-    kept = tuple(
-        j for j in range(q) if variance[j] > _FLAT**2 or not design.droppable[j]
-    )
-    if not kept:
-        message = "Every column of the embedding is constant; train the network longer."
-        raise FitError(message)
-    names = [design.names[j] for j in kept]
-    rows = list(kept)
-    found = combine([np.concatenate([[n], sums[rows], squares[rows]])], 0.0, names)
-    half = np.asarray(design.half)[rows]
-    center = np.asarray(design.center)[rows]
-    scale = Standardisation(center + half * found.mean, half * found.std, n)
-    ridge = lifelines_penalty(design.penalizer, n)
-    logistic = design.family == "logistic"
-    width = len(kept) + logistic
-    options = NewtonOptions(
-        ridge=(*[ridge] * len(kept), 0.0) if logistic else ridge,
-        tolerance=design.tolerance,
-        max_evaluations=design.max_evaluations,
-        precision=max(design.precision, design.step),
-        parts=design.parts,
-    )
-    return HeadState("score", n, events, kept, scale, options, start(width))
-
-
-def _step(design: HeadDesign, state: HeadState, total: Floats) -> HeadState:
-    if state.newton is None or state.options is None:
-        message = "The fit was not begun."
-        raise InputError(message)
-    names = state.names(design)
-    sums = LikelihoodSums.from_vector(total, len(names))
-    newton = update(state.newton, sums, state.options, names)
-    phase: Phase = "score"
-    if newton.converged:
-        phase = "metrics" if design.evaluates else "done"
-    return replace(state, phase=phase, newton=newton)
 
 
 def design_of(
@@ -222,7 +155,7 @@ def design_of(
     Parameters
     ----------
     plan
-        The head.
+        The head, settled: with the levels of its labels.
     columns
         Declarations in the contract, with the bounds of every covariate.
     privacy
@@ -233,36 +166,29 @@ def design_of(
     Raises
     ------
     UnknownNameError
-        A covariate is not among the columns.
+        A covariate is not among the columns, or a level not among its labels.
     PlanError
-        A covariate holds labels.
+        A term cannot be coded, see `fednb.survival.formula.terms_of`.
     """
-    width = 0
-    if plan.embedding is not None and plan.features != "none":
-        width = 1 if plan.features == "score" else plan.embedding.width
+    terms = terms_of(plan.terms(), columns, plan.levels)
+    width = plan.width() - len(terms.names())
     units = ("score",) if plan.features == "score" else _unit_names(width)
-    declared = {column.name: column for column in columns}
     center, half = [0.0] * width, [1.0] * width
-    for name in plan.covariates:
-        if name not in declared:
-            raise UnknownNameError("covariate", name, declared)
-        column = declared[name]
-        if column.kind == "category":
-            message = (
-                f"Covariate {name!r} holds labels; use number or binary columns, one "
-                "binary column a label."
-            )
-            raise PlanError(message)
-        low, high = column_bounds(column)
+    for low, high in terms.bounds():
         center.append((low + high) / 2)
         half.append((high - low) / 2 or 1.0)
+    names = terms.names()
     return HeadDesign(
-        names=(*units[:width], *plan.covariates),
-        droppable=(True,) * width + (False,) * len(plan.covariates),
+        names=(*units[:width], *names),
+        droppable=(True,) * width + (False,) * len(names),
         center=tuple(center),
         half=tuple(half),
         family="cox" if isinstance(plan, CoxPlan) else "logistic",
+        terms=terms,
+        binary=(False,) * width + terms.binary(),
+        cox=_cox(plan, columns) if isinstance(plan, CoxPlan) else CoxDesign(),
         penalizer=plan.penalizer,
+        l1_ratio=plan.l1_ratio,
         tolerance=plan.tolerance,
         max_evaluations=plan.max_evaluations,
         precision=privacy.precision,
@@ -272,9 +198,23 @@ def design_of(
     )
 
 
-def column_bounds(column: Column) -> tuple[float, float]:
-    """Return the bounds to which values of a column are clipped (rule 21)."""
-    return (0.0, 1.0) if column.kind == "binary" else (column.lower, column.upper)
+def _cox(plan: CoxPlan, columns: Sequence[Column]) -> CoxDesign:
+    declared = {column.name: column for column in columns}
+    levels = []
+    for name in plan.strata_columns:
+        labels = plan.levels.get(name, ())
+        if name not in declared or not labels:
+            message = f"Stratum {name!r} has no levels; ask its owners to declare them."
+            raise PlanError(message)
+        levels.append(labels)
+    return CoxDesign(
+        by_site=plan.by_site,
+        strata=plan.strata_columns,
+        levels=tuple(levels),
+        grid=plan.grid,
+        ties=plan.ties,
+        robust=plan.robust,
+    )
 
 
 def _unit_names(width: int) -> tuple[str, ...]:

@@ -35,16 +35,10 @@ KEYS = {
         "target",
     },
     "cox": {
-        "rows",
-        "repeats",
-        "register_s",
-        "first_fit_s",
-        "fit_s",
-        "lifelines_s",
-        "ratio",
-        "coef_difference",
-        "se_difference",
-        "target",
+        *("case", "rows", "sites", "columns", "repeats", "register_s", "first_fit_s"),
+        *("fit_s", "lifelines_rows", "lifelines_s", "ratio", "memory_gb", "target"),
+        *("coef_difference", "se_difference", "log_likelihood_difference"),
+        "baseline_difference",
     },
     "statistics": {
         "rows",
@@ -94,9 +88,11 @@ def test_both_sides_of_the_trainer_end_with_the_same_weights():
 
 def test_both_cox_fits_agree():
     cox = import_module("fednb.bench.cox")
-    (row,) = cox.measure(cox.QUICK).rows
+    row, *parity = cox.measure(cox.QUICK).rows
     assert row.coef_difference < 1e-5
     assert row.se_difference < 1e-5
+    assert [line.case for line in parity] == ["rossi, ties", "rossi, ridge .1"]
+    assert all(line.target.verdict == "ok" for line in parity)
 
 
 def test_rounds_are_counted_and_have_both_kinds():
@@ -114,7 +110,7 @@ def test_rounds_are_counted_and_have_both_kinds():
 
 def test_what_is_not_measured_is_left_empty():
     cox = import_module("fednb.bench.cox")
-    settings = cox.Settings(rows=(300,), lifelines_up_to=0, repeats=1)
+    settings = cox.Settings(rows=(300,), lifelines_up_to=0, repeats=1, parity=False)
     (row,) = cox.measure(settings).rows
     assert row.lifelines_s is row.ratio is row.coef_difference is row.target is None
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lifelines import CoxPHFitter
 from lifelines.datasets import load_lung, load_rossi, load_stanford_heart_transplants
+from pooled_rows import gridded
 
 from fednb.errors import FitError, InputError
 from fednb.survival.coxph import CoxEstimate, estimate
@@ -18,24 +19,6 @@ from fednb.survival.newton import NewtonOptions, maximise
 from fednb.survival.riskset import RiskSets
 
 EXACT = {"precision": 1e-13}
-
-
-def gridded(table: pd.DataFrame, duration: str, event: str, ends, entry=None):
-    """Return rows as the grid has them: times at ends, censored beyond the last."""
-    edges = np.asarray(ends, float)
-    cell = np.searchsorted(edges, table[duration], side="left")
-    beyond = cell == edges.size
-    out = table.assign(
-        **{
-            duration: edges[np.minimum(cell, edges.size - 1)],
-            event: np.where(beyond, 0, table[event]),
-        }
-    )
-    if entry:
-        start = np.searchsorted(edges, table[entry], side="right")
-        out[entry] = np.concatenate([[0.0], edges])[start]
-        out = out[start < edges.size]
-    return out
 
 
 def fit(sites: list[GridRows], ties: str = "efron", ridge: float = 0.0):

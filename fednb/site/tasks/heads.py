@@ -12,14 +12,16 @@ from safetensors.numpy import load_file
 from fednb.errors import DatasetError
 from fednb.privacy.disclosure import round_count
 from fednb.privacy.profiles import MAX_PARAMETER_SHARE
-from fednb.privacy.rules import PARAMETERS
+from fednb.privacy.rules import PARAMETERS, THRESHOLD
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.outputs import Decision
 from fednb.site.tasks.table import table_of
 from fednb.survival.concordance import auc_counts, concordance_counts
+from fednb.survival.formula import column_bounds, level_codes
+from fednb.survival.grid import GridRows, Survival
 from fednb.survival.logistic import logistic_sums
-from fednb.survival.protocol import column_bounds
 from fednb.survival.riskset import RiskSets
+from fednb.survival.sandwich import meat_vector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,13 +36,15 @@ if TYPE_CHECKING:
     from fednb.survival.protocol import HeadDesign, HeadState
 
     Floats = NDArray[np.float64]
+    Table = Mapping[str, NDArray[np.generic]]
 
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Complete rows of some patients: raw columns, times and events (or labels)."""
+    """Complete rows of some patients: raw columns of the design, and the outcome."""
 
     x: Floats
+    survival: Survival
     time: Floats
     event: Floats
 
@@ -56,6 +60,12 @@ class Head:
         What the contract fixes.
     columns
         Declarations in the contract.
+
+    Raises
+    ------
+    DatasetError
+        A time is negative, a weight is not positive, or a patient enters at or after
+        the exit: the owner has to correct the table.
     """
 
     def __init__(self, job: Job, design: HeadDesign, columns: Sequence[Column]) -> None:
@@ -72,7 +82,9 @@ class Head:
         self._test: _Rows | None = None
         if plan.evaluate_on != "none":
             self._test = self._rows(table, job.split, plan.evaluate_on)
-        self._sorted: RiskSets | Floats | None = None
+        self._z: Floats | None = None
+        self._sets: RiskSets | None = None
+        self._on_grid: GridRows | None = None
 
     def vector(
         self, state: HeadState, profile: Profile
@@ -82,7 +94,7 @@ class Head:
         Returns
         -------
         vector
-            Moments, likelihood sums or pair counts.
+            Moments, likelihood sums, outer products, hazard sums or pair counts.
         decisions
             Verdicts of the rules; where one denies, the vector must not leave.
         """
@@ -95,92 +107,171 @@ class Head:
             return np.zeros(0), decisions
         if state.phase == "moments":
             return self._moments(rows, profile), decisions
-        if state.phase == "score":
-            return self._score(rows, state), decisions
-        return self._metrics(rows, state, profile), decisions
+        if state.phase == "metrics":
+            return self._metrics(rows, state, profile), decisions
+        return self._evaluation(rows, state), decisions
 
     def _rows(
-        self,
-        table: Mapping[str, NDArray[np.generic]],
-        split: Mapping[str, tuple[int, ...]],
-        part: str,
+        self, table: Table, split: Mapping[str, tuple[int, ...]], part: str
     ) -> _Rows:
         names = ("train", "validation", "test") if part == "all" else (part,)
         index = np.sort(np.concatenate([np.asarray(split[n], int) for n in names]))
-        if isinstance(self._plan, CoxPlan):
-            duration, event = self._plan.duration, self._plan.event
-        else:
-            duration, event = self._plan.target, self._plan.target
-        time = np.asarray(table[duration], dtype=np.float64)[index]
-        outcome = np.asarray(table[event], dtype=np.float64)[index]
-        parts = [] if self._embedding is None else [self._embedding[index]]
-        for name in self._plan.covariates:
-            low, high = column_bounds(self._columns[name])
-            values = np.asarray(table[name], dtype=np.float64)[index]
-            parts.append(np.clip(values, low, high)[:, None])
-        x = np.concatenate(parts, axis=1) if parts else np.zeros((len(index), 0))
-        whole = np.isfinite(x).all(axis=1) & np.isfinite(time) & np.isfinite(outcome)
-        return _Rows(x[whole], time[whole], outcome[whole])
+        taken = {name: values[index] for name, values in table.items()}
+        x = self._design.terms.build(taken, len(index))
+        if self._embedding is not None:
+            x = np.concatenate([self._embedding[index], x], axis=1)
+        plan = self._plan
+        if isinstance(plan, LogisticPlan):
+            event = _numbers(taken, plan.target)
+            whole = np.isfinite(x).all(axis=1) & np.isfinite(event)
+            rows = Survival(event[whole], event[whole])
+            return _Rows(x[whole], rows, event[whole], event[whole])
+        found = {
+            "time": _numbers(taken, plan.duration),
+            "event": _numbers(taken, plan.event),
+        }
+        if plan.entry:
+            found["entry"] = _numbers(taken, plan.entry)
+        if plan.weights:
+            bounds = column_bounds(self._columns[plan.weights])
+            found["weights"] = np.clip(_numbers(taken, plan.weights), *bounds)
+        if plan.strata_columns:
+            found["strata"] = self._strata(taken, len(index))
+        whole = np.asarray(np.isfinite(x).all(axis=1))
+        for values in found.values():
+            np.logical_and(whole, np.isfinite(values), out=whole)
+        kept = {name: values[whole] for name, values in found.items()}
+        _check_follow_up(kept)
+        return _Rows(x[whole], Survival(**kept), kept["time"], kept["event"])
+
+    def _strata(self, table: Table, n: int) -> Floats:
+        """Return codes of the strata, NaN where a label is missing or none of them."""
+        cox = self._design.cox
+        found = np.zeros(n)
+        for name, levels in zip(cox.strata, cox.levels, strict=True):
+            codes = level_codes(table[name], self._columns[name], levels)
+            found = found * len(levels) + np.where(codes >= 0, codes, np.nan)
+        return found
 
     def _check(
         self, rows: _Rows, state: HeadState, profile: Profile
     ) -> tuple[Decision, ...]:
         n, least = len(rows.x), profile.threshold
-        enough = Decision(
-            allow=n >= least,
-            rule="disclosure.2-threshold",
-            reason=f"{n} patients with complete values; the threshold is {least}.",
-            threshold=float(least),
-        )
-        if state.phase == "moments" or profile.name == "open":
-            return (enough,)
+        reason = f"{n} patients with complete values; the threshold is {least}."
+        found = [THRESHOLD.decide(reason, profile, allow=n >= least)]
+        if profile.name == "open":
+            return tuple(found)
+        if state.phase == "moments":
+            if self._design.cox.grid:
+                found.append(self._check_exits(rows, profile))
+            return tuple(found)
         columns = len(state.names(self._design))
-        few = Decision(
-            allow=columns <= MAX_PARAMETER_SHARE * state.n,
-            rule=PARAMETERS.label,
-            reason=f"{columns} coefficients for {state.n} patients over all sites; at "
-            f"most {MAX_PARAMETER_SHARE:.0%} are allowed.",
-            version=PARAMETERS.version,
-            threshold=MAX_PARAMETER_SHARE,
+        reason = (
+            f"{columns} coefficients for {state.n} patients over all sites; at most "
+            f"{MAX_PARAMETER_SHARE:.0%} are allowed."
         )
-        return (enough, few)
+        few = columns <= MAX_PARAMETER_SHARE * state.n
+        found.append(PARAMETERS.decide(reason, profile, allow=few))
+        found.append(self._check_levels(state, profile))
+        if state.deaths is not None and state.deaths.size:
+            fewest = int(state.deaths.min())
+            reason = f"{fewest} deaths of all sites in an interval; {least} are needed."
+            found.append(_of_intervals(reason, least, allow=fewest >= least))
+        return tuple(found)
+
+    def _check_exits(self, rows: _Rows, profile: Profile) -> Decision:
+        """Whether every interval holds the threshold of this site's exits (rule 10)."""
+        cox = self._design.cox
+        cell = np.searchsorted(cox.grid, rows.time, side="left")
+        strata = rows.survival.strata
+        group = np.zeros(cell.size) if strata is None else np.asarray(strata)
+        inside = cell < len(cox.grid)
+        at = (group * len(cox.grid) + cell)[inside].astype(np.intp)
+        fewest = int(np.bincount(at, minlength=cox.cells).min())
+        least = profile.threshold
+        reason = f"{fewest} exits in an interval of the grid; {least} are needed."
+        return _of_intervals(reason, least, allow=fewest >= least)
+
+    def _check_levels(self, state: HeadState, profile: Profile) -> Decision:
+        """Whether each binary column has both values often enough over all sites."""
+        least = profile.threshold
+        rarest, name = float(state.n), "no column"
+        for place, j in enumerate(state.kept):
+            if self._design.binary[j] and state.scale is not None:
+                share = float(state.scale.mean[place])
+                rare = state.n * min(share, 1 - share)
+                if rare < rarest:
+                    rarest, name = rare, self._design.names[j]
+        reason = (
+            f"About {rarest:.0f} patients of all sites have the rarer value of {name}; "
+            f"{least} are needed."
+        )
+        return PARAMETERS.decide(reason, profile, allow=round(rarest) >= least)
 
     def _moments(self, rows: _Rows, profile: Profile) -> Floats:
         z = (rows.x - np.asarray(self._design.center)) / np.asarray(self._design.half)
         n, events = len(z), int(rows.event.sum())
+        deaths = np.zeros(0)
+        if self._design.cox.grid:
+            deaths = self._gridded(rows, z).deaths()
         if profile.name == "open":
             squares = np.einsum("ij,ij->j", z, z)
-            return np.concatenate([[n, events], z.sum(axis=0), squares])
+            return np.concatenate([[n, events], z.sum(axis=0), squares, deaths])
         # location and scale only set the units of the fit: two decimals are enough
         mean, std = np.round(z.mean(axis=0), 2), np.round(z.std(axis=0), 2)
         shown = round_count(n, profile)
-        parts = [shown * mean, shown * (std**2 + mean**2)]
+        parts = [shown * mean, shown * (std**2 + mean**2), deaths]
         return np.concatenate([[shown, round_count(events, profile)], *parts])
 
-    def _score(self, rows: _Rows, state: HeadState) -> Floats:
-        if state.newton is None:
+    def _evaluation(self, rows: _Rows, state: HeadState) -> Floats:
+        """Return what is asked at the coefficients that the history leads to."""
+        beta, step = _trial(state), self._design.precision
+        if self._z is None:
+            self._z = state.standardise(rows.x, self._design)
+        if isinstance(self._plan, LogisticPlan):
+            sums = logistic_sums(self._z, rows.event, beta)
+            return sums.rounded(step).to_vector()
+        cox = self._design.cox
+        if state.phase == "baseline" or not (cox.by_site or state.phase == "ungrouped"):
+            return self._pooled(rows, state, beta)
+        if self._sets is None:
+            survival = rows.survival
+            self._sets = RiskSets(
+                self._z,
+                survival.time,
+                survival.event,
+                survival.entry,
+                survival.weights,
+                survival.strata,
+            )
+        if state.phase == "robust":
+            return meat_vector(self._sets.residuals(beta, cox.ties), step)
+        return self._sets.sums(beta, cox.ties).rounded(step).to_vector()
+
+    def _pooled(self, rows: _Rows, state: HeadState, beta: Floats) -> Floats:
+        """Return sums on the grid of the contract."""
+        step, cox = self._design.precision, self._design.cox
+        if self._on_grid is None and self._z is not None:
+            self._on_grid = self._gridded(rows, self._z)
+        if self._on_grid is None or state.deaths is None:
             message = "The fit was not begun."
             raise DatasetError([message])
-        beta = state.newton.trial
-        if self._sorted is None:
-            design = state.standardise(rows.x, self._design)
-            self._sorted = (
-                RiskSets(design, rows.time, rows.event)
-                if self._design.family == "cox"
-                else design
+        if state.phase == "robust" and state.pooled is not None:
+            residuals = self._on_grid.residuals(
+                beta, state.pooled, state.deaths, cox.ties
             )
-        if isinstance(self._sorted, RiskSets):
-            ties = self._plan.ties if isinstance(self._plan, CoxPlan) else "efron"
-            sums = self._sorted.sums(beta, ties)
-        else:
-            sums = logistic_sums(self._sorted, rows.event, beta)
-        return sums.rounded(self._design.precision).to_vector()
+            return meat_vector(residuals, step)
+        if state.phase == "baseline":
+            hazards = self._on_grid.hazards(beta)
+            return hazards if step == 0 else np.rint(hazards / step) * step + 0.0
+        return self._on_grid.totals(beta).rounded(step).to_vector()
+
+    def _gridded(self, rows: _Rows, z: Floats) -> GridRows:
+        cox = self._design.cox
+        return GridRows(z, rows.survival, cox.grid, cox.groups)
 
     def _metrics(self, rows: _Rows, state: HeadState, profile: Profile) -> Floats:
-        if state.newton is None:
-            message = "The fit was not begun."
-            raise DatasetError([message])
-        risk = state.standardise(rows.x, self._design) @ state.newton.trial
+        risk = state.standardise(rows.x, self._design) @ _trial(state)
         if self._design.family == "cox":
             pairs = concordance_counts(rows.time, rows.event, risk)
         else:
@@ -193,6 +284,39 @@ class Head:
             pairs.comparable,
         )
         return np.asarray([round_count(c, profile) for c in counts], dtype=np.float64)
+
+
+def _of_intervals(reason: str, least: int, *, allow: bool) -> Decision:
+    """Return a decision of rule 10."""
+    return Decision(allow, "disclosure.10-intervals", reason, threshold=float(least))
+
+
+def _numbers(table: Table, name: str) -> Floats:
+    return np.asarray(table[name], dtype=np.float64)
+
+
+def _trial(state: HeadState) -> Floats:
+    if state.newton is None:
+        message = "The fit was not begun."
+        raise DatasetError([message])
+    return state.newton.trial
+
+
+def _check_follow_up(columns: Mapping[str, Floats]) -> None:
+    """Refuse times and weights that no model can be fitted to."""
+    time = columns["time"]
+    problems = {
+        "have a negative follow-up time": time < 0,
+        "enter at or after their exit": columns.get("entry", time - 1) >= time,
+        "have a weight that is not positive": columns.get("weights", time + 1) <= 0,
+    }
+    wrong = [
+        f"{int(bad.sum())} patients {what}; correct or remove them"
+        for what, bad in problems.items()
+        if bad.any()
+    ]
+    if wrong:
+        raise DatasetError(wrong)
 
 
 def load_embedding(job: Job, plan: HeadPlan | AssessmentPlan) -> Floats | None:

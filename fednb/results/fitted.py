@@ -1,0 +1,237 @@
+"""From where a head's rounds ended to its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fednb.errors import FitError, RunError
+from fednb.results.baseline import Baseline
+from fednb.results.survival import CoxResult, LogisticResult
+from fednb.survival.concordance import PairCounts
+from fednb.survival.coxph import estimate
+from fednb.survival.grid import baseline, draws
+from fednb.survival.logistic import LogisticEstimate
+from fednb.survival.newton import covariance
+from fednb.survival.rounding import rounding_covariance
+from fednb.survival.sandwich import sandwich
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fednb.records.heads import CoxPlan, LogisticPlan
+    from fednb.records.service import ReleaseLine
+    from fednb.survival.moments import Standardisation
+    from fednb.survival.newton import NewtonOptions, NewtonState
+    from fednb.survival.protocol import HeadDesign, HeadState
+    from fednb.survival.sums import LikelihoodSums
+
+    Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a result says about where it comes from.
+
+    Attributes
+    ----------
+    sites, profile, releases
+        As in `fednb.results.heads.HeadResult`.
+    """
+
+    sites: tuple[str, ...]
+    profile: str
+    releases: tuple[ReleaseLine, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """A converged fit on standardised columns."""
+
+    newton: NewtonState
+    options: NewtonOptions
+    scale: Standardisation
+    sums: LikelihoodSums
+
+    @property
+    def beta(self) -> Floats:
+        return self.newton.trial
+
+    def model(self) -> Floats:
+        return covariance(self.sums, self.options, self.beta)
+
+    def noise(self) -> Floats:
+        """Return what rounding adds to the covariance (disclosure rule 20)."""
+        return rounding_covariance(self.sums, self.options, self.beta)
+
+
+def cox_result(
+    plan: CoxPlan, design: HeadDesign, state: HeadState, source: Source
+) -> CoxResult:
+    """Return the result of a Cox head.
+
+    Raises
+    ------
+    RunError
+        The fit has not ended.
+    """
+    fit = _read(state)
+    fitted = estimate(
+        fit.newton,
+        fit.options,
+        names=state.names(design),
+        n=state.n,
+        events=state.events,
+    )
+    noise = fit.noise()
+    model = fitted.covariance + noise
+    errors = model
+    if state.meat is not None:
+        errors = sandwich(fitted.covariance, state.meat) + noise
+    std = fit.scale.std
+    return CoxResult(
+        estimate=replace(fitted, covariance=errors).rescale(fit.scale.mean, std),
+        model_covariance=model / std[:, None] / std,
+        robust=plan.robust,
+        penalizer=plan.penalizer,
+        l1_ratio=plan.l1_ratio,
+        terms=design.terms,
+        sites=source.sites,
+        pairs=_pairs(state.metrics),
+        evaluated_on=plan.evaluate_on,
+        precision_shift=_shift(fit),
+        shifts=_shifts(fit, state, errors),
+        profile=source.profile,
+        releases=source.releases,
+        duration=plan.duration,
+        event=plan.event,
+        strata=", ".join(plan.strata),
+        ties=plan.ties,
+        baseline=_baseline(design, state),
+    )
+
+
+def logistic_result(
+    plan: LogisticPlan, design: HeadDesign, state: HeadState, source: Source
+) -> LogisticResult:
+    """Return the result of a logistic head.
+
+    Raises
+    ------
+    RunError
+        The fit has not ended.
+    """
+    fit = _read(state)
+    metrics = state.metrics if state.metrics is not None else np.zeros(5)
+    positives = round(float(metrics[1]))
+    p = len(fit.scale.mean)
+    back = np.zeros((p + 1, p + 1))
+    back[:p, :p] = np.diag(1 / fit.scale.std)
+    back[p, :p] = -fit.scale.mean / fit.scale.std
+    back[p, p] = 1.0
+    spread = fit.model() + fit.noise()
+    fitted = LogisticEstimate(
+        names=state.names(design),
+        coefficients=back @ fit.beta,
+        covariance=back @ spread @ back.T,
+        log_likelihood=fit.sums.log_likelihood,
+        n=state.n,
+        evaluations=fit.newton.evaluations,
+    )
+    return LogisticResult(
+        estimate=fitted,
+        penalizer=plan.penalizer,
+        l1_ratio=plan.l1_ratio,
+        terms=design.terms,
+        sites=source.sites,
+        pairs=_pairs(state.metrics),
+        evaluated_on=plan.evaluate_on,
+        precision_shift=_shift(fit),
+        shifts=_shifts(fit, state, spread),
+        profile=source.profile,
+        releases=source.releases,
+        target=plan.target,
+        positives=positives,
+        negatives=round(float(metrics[0])) - positives,
+    )
+
+
+def _read(state: HeadState) -> _Fit:
+    newton, options, scale = state.newton, state.options, state.scale
+    if newton is None or newton.sums is None or options is None or scale is None:
+        message = "The fit has not run."
+        raise RunError(message)
+    return _Fit(newton, options, scale, newton.sums)
+
+
+def _pairs(metrics: Floats | None) -> PairCounts | None:
+    if metrics is None:
+        return None
+    concordant, tied, comparable = (round(float(v)) for v in metrics[2:5])
+    return PairCounts(concordant, tied, comparable)
+
+
+def _in_errors(moved: Floats, variance: Floats) -> Floats:
+    """Return distances in standard errors; 0 where a coefficient does not vary."""
+    error = np.sqrt(np.diagonal(variance))
+    return np.divide(moved, error, out=np.zeros_like(moved), where=error > 0)
+
+
+def _shift(fit: _Fit) -> float:
+    """Return the largest shift that rounding may cause, in standard errors."""
+    if not fit.options.precision:
+        return 0.0
+    noise = np.sqrt(np.diagonal(fit.noise()))
+    return float(np.max(_in_errors(noise, fit.model())))
+
+
+def _shifts(fit: _Fit, state: HeadState, errors: Floats) -> dict[str, Floats]:
+    """Return what rounding and intervals did to each coefficient, in its errors."""
+    found = {}
+    if fit.options.precision:
+        found["rounding"] = _in_errors(np.sqrt(np.diagonal(fit.noise())), errors)
+    if state.ungrouped is not None:
+        step = _towards(fit, state.ungrouped)
+        if step is not None:
+            found["intervals"] = _in_errors(-step, errors)
+    return found
+
+
+def _towards(fit: _Fit, ungrouped: LikelihoodSums) -> Floats | None:
+    """Return one Newton step to the fit on ungrouped times, stratified by site.
+
+    None where that fit has no information of its own, as for a column that is constant
+    within every site.
+    """
+    try:
+        inverse = covariance(ungrouped, fit.options, fit.beta)
+    except FitError:
+        return None
+    p = fit.beta.size
+    slope = ungrouped.score - fit.options.penalty(p) * fit.beta
+    slope = slope - fit.options.shrinkage(p) * np.sign(fit.beta)
+    return np.asarray(inverse @ slope)
+
+
+def _baseline(design: HeadDesign, state: HeadState) -> Baseline | None:
+    """Return the cumulative baseline hazard at the covariates' means, by both ties."""
+    cox, deaths = design.cox, state.deaths
+    if deaths is None or not deaths.size:
+        return None
+    if state.pooled is not None and not cox.by_site:
+        s0, d0, weight = state.pooled.s0, state.pooled.d0, state.pooled.weight
+    elif state.baseline is not None:
+        s0, d0, weight = np.split(state.baseline, 3)
+    else:
+        return None
+    width = len(cox.grid)
+    return Baseline(
+        ends=cox.grid,
+        breslow=baseline(draws(s0, d0, weight, deaths, "breslow"), width),
+        efron=baseline(draws(s0, d0, weight, deaths, "efron"), width),
+        strata=cox.strata,
+        levels=cox.levels,
+        labels=cox.labels(),
+    )
