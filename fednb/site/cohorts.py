@@ -22,6 +22,7 @@ from fednb.errors import HomeError
 from fednb.privacy.differencing import Answer, Book, Series, check_participants
 from fednb.privacy.fits import FitBook, Past
 from fednb.records.base import canonical, sha256_hex
+from fednb.records.curves import SurvivalPlan
 from fednb.records.heads import CoxPlan, HeadPlan, LogisticPlan
 from fednb.records.specs import SplitSpec, SummedPlan
 from fednb.records.tasks import AnyPlan, DescribePlan, StatisticsPlan
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     Places = NDArray[np.int64]
 
 _ID_BYTES: Final = 16
+_KEPT_TABLES: Final = 8
 
 
 class Cohorts:
@@ -57,6 +59,7 @@ class Cohorts:
         self._home = home
         self._keys = keys
         self._places: dict[bytes, int] = {}
+        self._placed: dict[tuple[str, ...], Places] = {}
         self._series: dict[str, Series] = {}
         self._read = (0, 0)
         self._salted = lru_cache(maxsize=8)(self._salted_anew)
@@ -157,11 +160,20 @@ class Cohorts:
     def _places_of(self, patients: tuple[str, ...]) -> tuple[bytes, Places]:
         """Return the salted ids that are new, and every patient's place in the sets."""
         self._catch_up()
+        known = self._placed.get(patients)
+        if known is not None:
+            return b"", known
         salted = self._salted(patients)
         new = [one for one in salted if one not in self._places]
         after = {one: len(self._places) + i for i, one in enumerate(new)}
         places = [self._places.get(one, after.get(one, -1)) for one in salted]
-        return b"".join(new), np.array(places, dtype=np.int64)
+        found = np.array(places, dtype=np.int64)
+        if not new:
+            # places never change once they are stored
+            if len(self._placed) >= _KEPT_TABLES:
+                self._placed.clear()
+            self._placed[patients] = found
+        return b"".join(new), found
 
     def _salted_anew(self, patients: tuple[str, ...]) -> tuple[bytes, ...]:
         return tuple(self._keys.salted("cohort", p)[:_ID_BYTES] for p in patients)
@@ -216,6 +228,8 @@ def outcome_of(plan: SummedPlan) -> str:
         return f"cox:{plan.duration}:{plan.event}"
     if isinstance(plan, LogisticPlan):
         return f"logistic:{plan.target}"
+    if isinstance(plan, SurvivalPlan):
+        return f"curves:{plan.duration}:{plan.event}"
     return f"{type(plan).__name__}:{','.join(plan.needs())}"
 
 

@@ -201,6 +201,22 @@ def test_another_grid_brings_nothing_new(standard: Federation):
     )
 
 
+def test_one_patient_more_changes_nothing():
+    fewer = {name: table.iloc[:-1] for name, table in FRAMES.items()}
+    with federate(fewer, profile="standard") as fed:
+        for name, table in FRAMES.items():
+            # a later state of the same dataset: a patient came in since
+            whole = table.assign(patient_id=[f"{name}-{i}" for i in table.index])
+            with fed.owner(name) as owner:
+                owner.create_dataset("later", table=whole, columns=COLUMNS)
+        plan = SurvivalPlan("months", "death", GRID, by="idh")
+        first, second = (
+            fed.request(plan, dataset=dataset, purpose="curves").start().result()
+            for dataset in ("table", "later")
+        )
+    np.testing.assert_array_equal(first.tables.to_vector(), second.tables.to_vector())
+
+
 def test_a_curve_ends_where_few_are_at_risk(standard: Federation):
     result = curves(standard, by="idh")
     for group in result.groups:

@@ -48,7 +48,8 @@ def settled(job: Job, book: FitBook) -> Safe[Job]:
         return _assessed(job, job.plan, book, able)
     if not isinstance(job.plan, HeadPlan):
         whole = book.patients(FITTED, able, able)
-        return _drawn(job, book, (whole,))
+        split = {"train": _indices(whole), "validation": (), "test": ()}
+        return _drawn(msgspec.structs.replace(job, split=split), book, (whole,))
     asked = [(FITTED, job.plan.fit_on)]
     if job.plan.evaluate_on != "none":
         asked.append((EVALUATED, job.plan.evaluate_on))

@@ -180,6 +180,8 @@ def _rows(
     entry = numbers(table, declared[plan.entry]) if plan.entry else None
     columns = [time, *happened, *([] if entry is None else [entry])]
     whole = np.isfinite(np.column_stack(columns)).all(axis=1) & (group >= 0)
+    # the split holds the patients that the rules let the step have
+    whole &= np.isin(np.arange(time.size), np.concatenate(list(job.split.values())))
     late = None if entry is None else entry[whole]
     try:
         return SurvivalRows.of(time[whole], cause[whole], group[whole], late)
