@@ -121,6 +121,9 @@ class DryRuns:
                         auto_approve=("all",),
                         custom_code="ask",
                         confinement=confinement,
+                        # nobody stands behind a mock: there is nothing to spend
+                        max_epsilon=1e6,
+                        max_delta=0.01,
                     )
                     owner.create_dataset(
                         mock.card.dataset,

@@ -13,6 +13,7 @@ from fednb.errors import RefusedError
 from fednb.records.dp import DP
 from fednb.site.budgets import budgets_of
 from fednb.site.home import Home
+from fednb.strategies import Scaffold
 
 replace = msgspec.structs.replace
 
@@ -48,7 +49,10 @@ def test_a_private_training_runs_costs_what_it_said_and_is_refused_when_spent(ro
         assert math.isnan(result.rounds[-1].train_loss)
         assert result.rounds[0].validation_loss > 0
         costs = spent(root)
-        assert set(costs.values()) == {pytest.approx(promised, abs=0.002)}
+        assert all(c == pytest.approx(promised, abs=0.002) for c in costs.values())
+        together, mine = fed.owner(SITES[0]).budgets
+        assert mine.requester == request.contract.requester_key
+        assert together.epsilon == mine.epsilon == costs[SITES[0]]
     with serve(root) as fed:
         assert spent(root) == costs
         again = fed.request(replace(plan, seed=1), **TERMS)
@@ -58,3 +62,20 @@ def test_a_private_training_runs_costs_what_it_said_and_is_refused_when_spent(ro
         entry = fed.owner(refused.value.site).ledger.find(refused.value.correlation)
         assert "has spent epsilon" in entry.reason
     assert spent(root) == costs
+
+
+def test_two_sites_train_on_differential_privacy_alone(root):
+    plan = small(1, dp=DP(noise_multiplier=2.0), validate_every=0)
+    plan = replace(plan, strategy=Scaffold().spec(), optimiser="sgd")
+    terms = {**TERMS, "profile": "standard", "sites": SITES[:2]}
+    with serve(root) as fed:
+        request = fed.request(plan, **terms)
+        kinds = {o.name: o.kind for o in request.contract.outputs}
+        assert kinds == {"update": "weights", "control": "weights", "metrics": "table"}
+        assert not request.contract.privacy.secure_sum
+        result = request.start().result()
+        assert math.isnan(result.rounds[0].validation_loss)
+        costs = spent(root)
+        cost = request.contract.steps[0].dp.epsilon
+        assert costs[SITES[0]] == costs[SITES[1]] == pytest.approx(cost, abs=0.002)
+        assert costs[SITES[2]] == 0
