@@ -172,25 +172,14 @@ def fixed_model(model: object, embedding: EmbeddingRef | None = None) -> FixedMo
     elif isinstance(model, CoxResult):
         center = model.estimate.center.tolist()
     units = [n for n in names if n == "score" or n.startswith("unit_")]
-    if units and embedding is None:
-        message = (
-            f"The model reads {', '.join(units)}: say of which embeddings, "
-            "embedding=... (the result of the EmbeddingPlan)."
-        )
-        raise PlanError(message)
-    if embedding is not None and units not in (["score"], _units(embedding)):
-        message = (
-            f"The model reads {len(units)} of {embedding.width} embedding columns; one "
-            "with columns left out cannot be assessed. Fit on the score."
-        )
-        raise PlanError(message)
+    read = _read_from(units, embedding)
     return FixedModel(
         family="logistic" if isinstance(model, LogisticResult) else "cox",
         coefficients=tuple(values),
         covariates=tuple(names[len(units) :]),
         center=tuple(center),
         intercept=intercept,
-        embedding=embedding,
+        embedding=read,
         features="none"
         if not units
         else "score"
@@ -199,14 +188,29 @@ def fixed_model(model: object, embedding: EmbeddingRef | None = None) -> FixedMo
     )
 
 
+def _read_from(units: list[str], embedding: EmbeddingRef | None) -> EmbeddingRef | None:
+    """Return the embeddings that a head reads; None where it reads none."""
+    if not units:
+        return None
+    if embedding is None:
+        message = (
+            f"The model reads {', '.join(units)}: say of which embeddings, "
+            "embedding=... (the result of the EmbeddingPlan)."
+        )
+        raise PlanError(message)
+    if units not in (["score"], [f"unit_{j}" for j in range(embedding.width)]):
+        message = (
+            f"The model reads {len(units)} of {embedding.width} embedding columns; one "
+            "with columns left out cannot be assessed. Fit on the score."
+        )
+        raise PlanError(message)
+    return embedding
+
+
 def _features(units: list[str]) -> Literal["embedding", "score", "none"]:
     if not units:
         return "none"
     return "score" if units == ["score"] else "embedding"
-
-
-def _units(embedding: EmbeddingRef) -> list[str]:
-    return [f"unit_{j}" for j in range(embedding.width)]
 
 
 def folds_of(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fednb.errors import FitError
-from fednb.survival.assessment import AT_RISK_LEAST, followed, may_pool
+from fednb.survival.assessment import AT_RISK_LEAST, may_pool
 from fednb.survival.brier import integrated, null_brier
 from fednb.survival.calibration import (
     CalibrationGroups,
@@ -17,6 +17,7 @@ from fednb.survival.calibration import (
     merge_bins,
     survival_groups,
 )
+from fednb.survival.censoring import followed
 from fednb.survival.decision_curve import net_benefit
 from fednb.survival.meta_analysis import (
     Heterogeneity,

@@ -17,7 +17,7 @@ import numpy as np
 
 from fednb.errors import FitError, InputError
 from fednb.records.assessment import INTERVALS, AssessmentPlan
-from fednb.survival.censoring import GridCurves, grid_curves
+from fednb.survival.censoring import GridCurves, followed, grid_curves
 from fednb.survival.layout import Layout
 from fednb.survival.meta_analysis import Heterogeneity, heterogeneity
 from fednb.survival.newton import NewtonOptions, NewtonState, start, update
@@ -42,6 +42,13 @@ WELL_FOLLOWED: Final = 0.05
 
 HIDING_SITES: Final = 4
 """With fewer, the mean over sites would tell each site's estimate."""
+
+MOST_SPREAD: Final = 4.0
+"""Largest SD of the linear predictor outside the open profile.
+
+At steeper coefficients a patient's prediction is 0 or 1, and sums of predictions count
+patients beyond a plane of the requester's choice (the sliding hyperplane of rule 19).
+"""
 
 _LEVEL_SUMS = 2 + PAIR_SUMS
 
@@ -268,6 +275,12 @@ def _after_risk(
     if std < max(1e-9, design.step):
         message = "The model gives every patient the same risk; nothing is assessed."
         raise FitError(message)
+    if std > MOST_SPREAD and not design.exact:
+        message = (
+            f"The linear predictor has a standard deviation of {std:.2f}; outside the "
+            f"open profile at most {MOST_SPREAD:g} is assessed. Shrink the model."
+        )
+        raise FitError(message)
     return replace(
         state,
         phase="joint",
@@ -314,22 +327,6 @@ def _hazard(
         curves.deaths, whole, out=np.zeros_like(whole), where=whole > 1e-9
     )
     return np.asarray(np.cumsum(steps))
-
-
-def followed(curves: GridCurves, least: float, share: float = 0.0) -> int:
-    """Return how many grid times have enough patients beyond them (rule 10).
-
-    Parameters
-    ----------
-    curves
-        Of all patients.
-    least, share
-        Patients beyond a time, at least; and their share of all.
-    """
-    beyond = curves.at_risk - curves.deaths
-    wanted = max(least, share * float(curves.at_risk[0]))
-    enough = (beyond >= wanted) & (curves.after_weight > 0)
-    return int(np.argmin(enough)) if not enough.all() else len(enough)
 
 
 def _times(design: AssessmentDesign, horizon: int) -> tuple[int, ...]:

@@ -91,6 +91,22 @@ def grid_curves(deaths: npt.ArrayLike, censored: npt.ArrayLike) -> GridCurves:
     )
 
 
+def followed(curves: GridCurves, least: float, share: float = 0.0) -> int:
+    """Return how many grid times have enough patients beyond them (rule 10).
+
+    Parameters
+    ----------
+    curves
+        Of all patients.
+    least, share
+        Patients beyond a time, at least; and their share of all.
+    """
+    beyond = curves.at_risk - curves.deaths
+    wanted = max(least, share * float(curves.at_risk[0]))
+    enough = (beyond >= wanted) & (curves.after_weight > 0)
+    return int(np.argmin(enough)) if not enough.all() else len(enough)
+
+
 def _share(part: Floats, whole: Floats) -> Floats:
     # smoothed counts may differ by rounding of their sums
     share = np.divide(part, whole, out=np.zeros_like(part), where=whole > 1e-9)

@@ -45,6 +45,10 @@ def test_a_study_goes_from_volumes_to_survival(fed):
         assert 0 <= value <= 1
     assert list(study.cox.params_.index)[-1] == "age"
     assert np.isfinite(study.cox.summary.to_numpy(float)).all()
+    report = fed.evaluate(study.embedding, target="idh", on="all", **TERMS)
+    assert 0 <= report["AUC, all pairs"].value <= 1
+    report = fed.evaluate(study.cox, embedding=study.embedding, on="all", **TERMS)
+    assert 0 <= report["C, all pairs"].value <= 1
     for result in results:
         assert "dune" in str(result)
         assert "<script" not in result._repr_html_()

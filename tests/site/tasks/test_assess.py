@@ -10,6 +10,7 @@ from assessed import MODEL, assess, patients
 from sksurv.metrics import brier_score, concordance_index_ipcw, cumulative_dynamic_auc
 from sksurv.util import Surv
 
+from fednb.errors import FitError
 from fednb.privacy.profiles import STANDARD
 from fednb.records.assessment import AssessmentPlan, FixedModel
 from fednb.results.performance import performance_of
@@ -190,10 +191,46 @@ def test_a_subgroup_too_small_takes_another_along(tmp_path):
 
 def test_coefficients_that_single_a_patient_out_are_refused(tmp_path):
     tables = patients(8, (60, 60, 60))
-    model = FixedModel("cox", (9.0, 0.0), ("x", "z"))
+    for table in tables:
+        table["x"] = table["x"] / 50
+    tables[0].loc[0, "x"] = 6.0
+    model = FixedModel("cox", (3.0, 0.0), ("x", "z"))
     plan = msgspec.structs.replace(PLAN, model=model)
     with pytest.raises(AssertionError, match=r"disclosure\.6-dominance"):
         assess(plan, tables, tmp_path, "standard")
+
+
+def test_a_plane_cannot_be_slid_through_the_patients(tmp_path):
+    """Steep coefficients would turn sums of predictions into counts of patients."""
+    steep = FixedModel("logistic", (900.0, 0.0), ("x", "z"), center=(1.5, 0.0))
+    plan = AssessmentPlan(steep, target="y")
+    tables = patients(8, (60, 60, 60))
+    with pytest.raises(FitError, match=r"outside the open profile at most 4 is asse"):
+        assess(plan, tables, tmp_path, "standard")
+
+
+def test_a_model_that_separates_the_classes_has_no_slope(tmp_path):
+    tables = patients(8, (60, 60, 60))
+    for table in tables:
+        table["y"] = (table["x"] > 0).astype(int)
+    model = FixedModel("logistic", (1.0,), ("x",))
+    found = assess(AssessmentPlan(model, target="y"), tables, tmp_path)
+    assert value(found, "AUC, all pairs") == 1.0
+    slope = next(m for m in figures(found).measures if m.name == "calibration slope")
+    assert np.isnan(slope.value)
+    assert slope.note.startswith("The outcome is separated")
+
+
+@pytest.mark.parametrize(
+    ("column", "words"), [("event", "and 0 events over"), ("x", "the same risk")]
+)
+def test_what_says_nothing_is_refused(tmp_path, column, words):
+    tables = patients(8, (60, 60, 60))
+    for table in tables:
+        table[column] = 0
+    plan = msgspec.structs.replace(PLAN, model=FixedModel("cox", (1.0,), ("x",)))
+    with pytest.raises(FitError, match=words):
+        assess(plan, tables, tmp_path)
 
 
 def test_a_site_below_the_threshold_is_refused(tmp_path):
