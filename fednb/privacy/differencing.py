@@ -123,7 +123,11 @@ def distance(first: Words, second: Words) -> int:
 
 
 def _widened(words: Words, width: int) -> Words:
-    return np.pad(words, (0, width - words.size))
+    if words.size == width:
+        return words
+    wide = np.zeros(width, dtype="<u8")
+    wide[: words.size] = words
+    return wide
 
 
 @dataclass(frozen=True, eq=False)
