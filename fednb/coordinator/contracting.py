@@ -40,6 +40,7 @@ from fednb.records.tasks import (
 )
 from fednb.storage import secret_file
 from fednb.strategies.registry import resolve, strategy_of
+from fednb.survival.registry import analysis_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -158,7 +159,7 @@ def draft(
         calls=terms.resources.calls,
         vectors_of=_vectors,
     )
-    return Contract(
+    contract = Contract(
         version=1,
         nonce=secrets.token_hex(16),
         requester=scientist.name,
@@ -178,6 +179,11 @@ def draft(
         parameters=parameters,
         standing=all(isinstance(p, DescribePlan | StatisticsPlan) for p in steps),
     )
+    for step in steps:
+        if isinstance(step, SummedPlan):
+            # what no site could begin is refused before anybody is asked
+            analysis_of(step, contract)
+    return contract
 
 
 def settle_steps(plan: Plan, cards: Mapping[str, DatasetCard]) -> tuple[AnyPlan, ...]:

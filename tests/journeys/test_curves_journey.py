@@ -290,8 +290,11 @@ def test_negative_times_are_refused():
     with pytest.raises(DatasetError, match="months: -1 outside"):
         federate(frames)
     shifted = (Column("months", "number", lower=-6, upper=120, step=6), *COLUMNS[1:])
-    with federate(columns=shifted) as fed, pytest.raises(PlanError, match="from -6 on"):
-        curves(fed)
+    plan = SurvivalPlan("months", "death", GRID)
+    with federate(columns=shifted) as fed:
+        with pytest.raises(PlanError, match="from -6 on"):
+            fed.request(plan, purpose="curves")
+        assert fed.requests == ()
 
 
 def test_entries_after_exits_are_the_sites_to_mend():
