@@ -129,7 +129,7 @@ def run_confined(
         )
         said = _ask(worker, _encoder.encode(asked), watch)
     if said.result.error:
-        raise _failure(said, codes_of(job.plan))
+        raise failure(said, codes_of(job.plan))
     return check(said, job, counts)
 
 
@@ -147,7 +147,7 @@ def initialise_confined(
         said = _ask(worker, _encoder.encode(job), watch)
     if said.result.error:
         code = job.network
-        raise _failure(said, () if isinstance(code, ModelSpec) else (code,))
+        raise failure(said, () if isinstance(code, ModelSpec) else (code,))
     return check_weights(said)
 
 
@@ -223,11 +223,18 @@ def _ask(worker: ConfinedWorker, job: bytes, watch: Watch) -> ConfinedResult:
     return results[0]
 
 
-def _failure(said: ConfinedResult, codes: Sequence[Code]) -> FednbError:
+def failure(said: ConfinedResult, codes: Sequence[Code]) -> FednbError:
     """Return what failed: what of it may be told is put together here.
 
     The process may name any error and any line: the one comes from a closed list, the
     other lies in the code.
+
+    Parameters
+    ----------
+    said
+        By the confined process.
+    codes
+        That it ran.
     """
     kind = said.result.error if said.result.error in _ERRORS else "Exception"
     code = next((c for c in codes if c.sha256 == said.code), None)

@@ -1,0 +1,98 @@
+"""A scientist's own network: read by its owner, and run behind walls."""
+
+from __future__ import annotations
+
+import shutil
+
+import msgspec
+import own_networks
+import pytest
+from small_studies import TERMS, small
+
+from fednb.embedded.federation import Federation
+from fednb.errors import RefusedError, RunError
+from fednb.records.code import Code
+from fednb.records.specs import ModelSpec
+from fednb.records.studies import StudyPlan
+from fednb.records.tasks import EmbeddingPlan
+
+SITE = "aspen"
+NAMED = ModelSpec("small-cnn-3d", {"widths": [4, 8], "embedding": 4})
+OWN = Code.of(own_networks.Copy, widths=(4, 8), embedding=4)
+
+
+@pytest.fixture(scope="module")
+def fed(hospitals, tmp_path_factory):
+    """One of the hospitals, as its policy came: it refuses code."""
+    root = tmp_path_factory.mktemp("custom")
+    shutil.copytree(hospitals / SITE, root / SITE)
+    with Federation({SITE: root / SITE}, root / "coordinator") as served:
+        yield served
+
+
+def set_policy(fed, **rules) -> None:
+    with fed.owner(SITE) as owner:
+        owner.policy.set(confinement="where-possible", **rules)
+
+
+def approved(fed, plan):
+    """Return the request of a plan after its owner read and approved it."""
+    request = fed.request(plan, **TERMS)
+    with fed.owner(SITE) as owner:
+        owner.requests[request.hash].approve(note="read")
+    return request
+
+
+def study(model) -> StudyPlan:
+    plan = small(1, model=model)
+    return StudyPlan((plan, EmbeddingPlan(StudyPlan.model_of(0, plan))))
+
+
+def test_it_is_read_approved_and_trains_as_its_twin_of_the_registry_does(fed):
+    with pytest.raises(RefusedError, match="policy does not allow custom code"):
+        fed.request(study(OWN), **TERMS)
+    set_policy(fed, custom_code="ask")
+    request = fed.request(study(OWN), **TERMS)
+    with fed.owner(SITE) as owner:
+        # the policy approves everything by itself, but for code
+        assert owner.policy.rules.auto_approve == ("all",)
+        asked = owner.requests[request.hash]
+        assert asked.status == "pending"
+        page, plain = asked._repr_html_(), str(asked)
+        assert OWN.sha256 in page
+        assert '<span class="c-keyword">class</span>' in page
+        assert "nn.AdaptiveAvgPool3d(1)" in plain
+        asked.approve(note="read")
+    mine = request.start().results()
+    twin = fed.request(study(NAMED), **TERMS).start().results()
+    assert mine[0].ref.sha256 == twin[0].ref.sha256
+    assert mine[0].parameters == twin[0].parameters
+    files = sorted((fed._servers[SITE].path / "work" / "embeddings").iterdir())
+    contents = {f.name.split("-")[0]: f.read_bytes() for f in files}
+    assert contents[request.hash] == contents[mine[1].ref.contract]
+    assert contents[request.hash] == contents[twin[1].ref.contract]
+
+
+def test_what_fails_tells_a_type_and_a_line_and_changed_code_is_asked_anew(fed):
+    set_policy(fed, custom_code="ask", carry_over="tightening")
+    broken = Code.of(own_networks.Fails, widths=(4, 8), embedding=4)
+    request = approved(fed, small(1, model=broken))
+    with pytest.raises(RunError) as error:
+        request.start().result()
+    line = 1 + broken.source.splitlines().index(
+        next(x for x in broken.source.splitlines() if "raise ValueError" in x)
+    )
+    assert f"(ValueError at line {line} of Fails)" in str(error.value)
+    assert "patient sums to" not in str(error.value)
+    with fed.owner(SITE) as owner:
+        reasons = [e.body.get("reason", "") for e in owner.ledger.entries]
+        assert any("patient sums to" in reason for reason in reasons)
+    source = broken.source.replace("raise ValueError(message)", "return images")
+    mended = msgspec.structs.replace(broken, source=source, sha256="")
+    changed = fed.request(small(1, model=mended), **TERMS)
+    with fed.owner(SITE) as owner:
+        asked = owner.requests[changed.hash]
+        assert asked.status == "pending"
+        gone = [x for x in asked.changes.code if x.startswith("-")]
+        assert any("raise ValueError" in x for x in gone)
+        assert "c-gone" in asked._repr_html_()
