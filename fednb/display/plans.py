@@ -175,6 +175,8 @@ def _cox_details(plan: CoxPlan) -> str:
         found += f" Patients count with the weight in {plan.weights}."
     if plan.entry:
         found += f" They are at risk after {plan.entry} only."
+    if plan.ph_test != "none":
+        found += " A test of proportional hazards takes one round more."
     return found + (" Robust errors take one round more." if plan.robust else "")
 
 
@@ -210,10 +212,6 @@ def _assessment(plan: AssessmentPlan) -> str:
     )
 
 
-def _whom(plan: AssessmentPlan) -> str:
-    return _SPLITS["all"] if plan.on == "all" else f"the {_SPLITS[plan.on]}"
-
-
 def _survival(plan: SurvivalPlan) -> str:
     by = f", for each level of {plan.by}" if plan.by else ""
     late = f" Patients count from their {plan.entry} on." if plan.entry else ""
@@ -223,6 +221,10 @@ def _survival(plan: SurvivalPlan) -> str:
         "the profile is open, times are merged until each interval holds enough "
         f"patients, and counts are rounded.{late}"
     )
+
+
+def _whom(plan: AssessmentPlan) -> str:
+    return _SPLITS["all"] if plan.on == "all" else f"the {_SPLITS[plan.on]}"
 
 
 _WORDS: dict[type, tuple[str, Callable[[Any], str]]] = {

@@ -213,7 +213,7 @@ _PLAN: Final[dict[str, Rule]] = {
     **_all("formula", "levels", "l1_ratio", "weights", "entry"),
     # finer or further intervals show more; which of two grids does is not compared
     "grid": _part_of,
-    "robust": _switched_off,
+    **dict.fromkeys(("robust", "ph_test"), _switched_off),
 }
 """How a field of a plan is judged; one that is not here loosens."""
 

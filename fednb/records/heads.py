@@ -217,6 +217,9 @@ class CoxPlan(HeadPlan, frozen=True):
         Number column of left truncation times: at risk where entry < t <= duration.
     robust
         Sandwich standard errors, for one more round of totals.
+    ph_test
+        Test proportional hazards against effects that change with time or with its
+        logarithm, for one more round of totals; of fits stratified by site.
     """
 
     duration: str = "time"
@@ -227,6 +230,7 @@ class CoxPlan(HeadPlan, frozen=True):
     weights: str = ""
     entry: str = ""
     robust: bool = False
+    ph_test: Literal["none", "identity", "log"] = "none"
 
     @override
     def __post_init__(self) -> None:
@@ -244,6 +248,9 @@ class CoxPlan(HeadPlan, frozen=True):
                 "time grid: give grid=[6, 12, ...] in the unit of the follow-up, "
                 'or strata="site".'
             )
+            raise PlanError(message)
+        if self.ph_test != "none" and not self.by_site:
+            message = 'ph_test needs risk sets within sites: strata="site".'
             raise PlanError(message)
         ends = (0.0, *self.grid)
         ascending = all(low < high < math.inf for low, high in pairwise(ends))
@@ -293,6 +300,8 @@ class CoxPlan(HeadPlan, frozen=True):
             found.append(Phase("score", sums, self.max_evaluations - 1))
         if self.robust:
             found.append(Phase("robust", products))
+        if self.ph_test != "none":
+            found.append(Phase("ph_test", 2 * p + 3 * products))
         if self.grid:
             last = Phase("ungrouped", _likelihood(p))
             found.append(Phase("baseline", 3 * cells) if self.by_site else last)

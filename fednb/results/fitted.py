@@ -15,6 +15,7 @@ from fednb.survival.coxph import estimate
 from fednb.survival.grid import baseline, draws
 from fednb.survival.logistic import LogisticEstimate
 from fednb.survival.newton import covariance
+from fednb.survival.ph_test import PhSums, ph_test
 from fednb.survival.rounding import rounding_covariance
 from fednb.survival.sandwich import sandwich
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fednb.records.service import ReleaseLine
     from fednb.survival.moments import Standardisation
     from fednb.survival.newton import NewtonOptions, NewtonState
+    from fednb.survival.ph_test import PhTest
     from fednb.survival.protocol import HeadDesign, HeadState
     from fednb.survival.sums import LikelihoodSums
 
@@ -110,6 +112,7 @@ def cox_result(
         strata=", ".join(plan.strata),
         ties=plan.ties,
         baseline=_baseline(design, state),
+        ph_test=_ph_test(state, fitted.names),
     )
 
 
@@ -156,6 +159,12 @@ def logistic_result(
         positives=positives,
         negatives=round(float(metrics[0])) - positives,
     )
+
+
+def _ph_test(state: HeadState, names: tuple[str, ...]) -> PhTest | None:
+    if state.ph is None:
+        return None
+    return ph_test(PhSums.from_vector(state.ph, len(names)), names)
 
 
 def _read(state: HeadState) -> _Fit:

@@ -1,4 +1,4 @@
-"""Fitted heads: a Cox model that reads like lifelines, and a logistic model."""
+"""A fitted Cox model that reads like lifelines; logistic heads beside it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import numpy as np
 
 from fednb.errors import InputError
 from fednb.results.clothing import lifelines_attributes
-from fednb.results.evaluation import hanley_mcneil
 from fednb.results.heads import HeadResult
+from fednb.results.logistic import LogisticResult, within_sites
+
+__all__ = ["CoxResult", "LikelihoodRatioTest", "LogisticResult"]
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from fednb.results.baseline import Baseline
     from fednb.survival.coxph import CoxEstimate
-    from fednb.survival.logistic import LogisticEstimate
+    from fednb.survival.ph_test import PhTest
 
     Rows = pd.DataFrame | NDArray[np.float64]
 
@@ -68,6 +70,8 @@ class CoxResult(HeadResult):
         Whether `standard_errors_` and all that follows from them are the sandwich's.
     model_covariance
         Inverse information, in the covariates' own units; None: the estimate's.
+    ph_test
+        Test of proportional hazards; None where the plan asked for none.
     """
 
     estimate: CoxEstimate
@@ -78,6 +82,7 @@ class CoxResult(HeadResult):
     baseline: Baseline | None = None
     robust: bool = False
     model_covariance: NDArray[np.float64] | None = None
+    ph_test: PhTest | None = None
 
     title: ClassVar[str] = "Cox proportional hazards, federated"
     ratio: ClassVar[str] = "HR"
@@ -101,7 +106,7 @@ class CoxResult(HeadResult):
     @property
     def concordance_index_(self) -> float:
         """Harrell's C from pairs within sites, on `evaluated_on`; NaN if unknown."""
-        return _index(self)
+        return within_sites(self)
 
     # typing.override came with Python 3.12
     @property
@@ -132,6 +137,34 @@ class CoxResult(HeadResult):
         """Survival of a patient at the covariates' means, on the grid."""
         frame = self._grid().to_frame("breslow", "baseline survival")
         return (-frame).apply(np.exp)
+
+    def check_assumptions(self) -> pd.DataFrame:
+        """Return the test of proportional hazards, a row a covariate and one for all.
+
+        The score test of Grambsch and Therneau, as ``cox.zph`` of R's survival; a small
+        p says that the effect changes with time.
+
+        Raises
+        ------
+        InputError
+            The plan asked for none.
+        """
+        import pandas as pd
+
+        test = self.ph_test
+        if test is None:
+            message = (
+                "This fit brought no test: give the plan ph_test='identity' or 'log'."
+            )
+            raise InputError(message)
+        return pd.DataFrame(
+            {
+                "test_statistic": [*test.test_statistic, test.global_statistic],
+                "p": [*test.p_value, test.global_p_value],
+                "df": [*(1 for _ in test.names), test.degrees_freedom],
+            },
+            index=[*test.names, "GLOBAL"],
+        )
 
     def log_likelihood_ratio_test(self) -> LikelihoodRatioTest:
         """Test all covariates together against none."""
@@ -302,93 +335,3 @@ class CoxResult(HeadResult):
             ("log-likelihood ratio test", statistic),
             ("-log2(p) of ll-ratio test", f"{surprise:.{decimals}f}"),
         ]
-
-
-@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
-class LogisticResult(HeadResult):
-    """The result of a `LogisticPlan`: log odds ratios and their table.
-
-    Attributes
-    ----------
-    estimate
-        Coefficients in the covariates' own units, covariance and likelihood.
-    target
-        Binary column that is predicted.
-    intercept
-        Name of the constant column in the estimate.
-    positives, negatives
-        Rounded numbers of patients behind `pairs`; 0 if unknown.
-    """
-
-    estimate: LogisticEstimate
-    target: str = "label"
-    intercept: str = "intercept"
-    positives: int = 0
-    negatives: int = 0
-
-    title: ClassVar[str] = "Logistic regression, federated"
-    ratio: ClassVar[str] = "OR"
-    index_name: ClassVar[str] = "AUC"
-
-    @property
-    def odds_ratios_(self) -> pd.Series[float]:
-        """Exponentials of the coefficients."""
-        return self._ratios()
-
-    @property
-    def log_likelihood_(self) -> float:
-        """Log-likelihood at the estimate, without the penalty."""
-        return self.estimate.log_likelihood
-
-    @property
-    def auc(self) -> float:
-        """AUC from pairs within sites, on `evaluated_on`; NaN if unknown."""
-        return _index(self)
-
-    @property
-    def auc_se(self) -> float:
-        """Standard error of `auc` (Hanley and McNeil); NaN if unknown."""
-        if math.isnan(self.auc):
-            return math.nan
-        return hanley_mcneil(self.auc, self.positives, self.negatives)
-
-    def predict_probability(self, rows: Rows) -> pd.Series[float]:
-        """Return the probability of a 1 for rows that the caller owns.
-
-        Parameters
-        ----------
-        rows
-            A table with the covariates' columns in any order, the intercept left out
-            or 1; or an array of shape (n, p), intercept included.
-
-        Returns
-        -------
-        pandas.Series
-            Shape (n,).
-
-        Raises
-        ------
-        UnknownNameError
-            A covariate is missing.
-        """
-        import pandas as pd
-
-        values, index = self._values(rows, self._constant())
-        half = 0.5 * (values @ self.estimate.coefficients)
-        return pd.Series(0.5 * (1 + np.tanh(half)), index=index)
-
-    # typing.override came with Python 3.12
-    def _constant(self) -> str:  # type: ignore[explicit-override]
-        return self.intercept
-
-    # typing.override came with Python 3.12
-    def _facts(  # type: ignore[explicit-override]
-        self, decimals: int
-    ) -> list[tuple[str, object]]:
-        return [("target", self.target), *super()._facts(decimals)]
-
-
-def _index(result: HeadResult) -> float:
-    if result.pairs is None or not result.pairs.comparable:
-        return math.nan
-    return result.pairs.index

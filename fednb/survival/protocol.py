@@ -52,8 +52,10 @@ class CoxDesign:
         Labels of these, in order.
     grid
         Ends of the time intervals; empty: no baseline hazard is asked for.
-    ties, robust
+    ties, robust, ph_test
         See `fednb.records.heads.CoxPlan`.
+    longest
+        Declared upper bound of the follow-up: the unit of time of the test.
     """
 
     by_site: bool = True
@@ -62,6 +64,8 @@ class CoxDesign:
     grid: tuple[float, ...] = ()
     ties: Ties = "efron"
     robust: bool = False
+    ph_test: Literal["none", "identity", "log"] = "none"
+    longest: float = 1.0
 
     @property
     def groups(self) -> int:
@@ -214,6 +218,8 @@ def _cox(plan: CoxPlan, columns: Sequence[Column]) -> CoxDesign:
         grid=plan.grid,
         ties=plan.ties,
         robust=plan.robust,
+        ph_test=plan.ph_test,
+        longest=max(declared[plan.duration].upper, 1.0),
     )
 
 

@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from fednb.survival.sums import Floats
 
 Phase = Literal[
-    "moments", "score", "robust", "baseline", "ungrouped", "metrics", "done"
+    "moments",
+    "score",
+    "robust",
+    "ph_test",
+    "baseline",
+    "ungrouped",
+    "metrics",
+    "done",
 ]
 
 INTERCEPT = "intercept"
@@ -59,6 +66,8 @@ class HeadState:
         Of a fit pooled on the grid: totals at the last evaluation.
     meat
         Upper triangle of the sum of outer products of score residuals.
+    ph
+        Sums of the test of proportional hazards.
     baseline
         ``[S0, D0, weight of deaths]`` of each cell at the estimate, shape (3 C,).
     ungrouped
@@ -78,6 +87,7 @@ class HeadState:
     deaths: Ints | None = None
     pooled: GridTotals | None = None
     meat: Floats | None = None
+    ph: Floats | None = None
     baseline: Floats | None = None
     ungrouped: LikelihoodSums | None = None
     metrics: Floats | None = None
@@ -139,6 +149,7 @@ def following(design: HeadDesign) -> tuple[Phase, ...]:
     cox = design.cox
     wanted: dict[Phase, bool] = {
         "robust": cox.robust,
+        "ph_test": cox.ph_test != "none",
         "baseline": bool(cox.grid) and cox.by_site,
         "ungrouped": not cox.by_site,
         "metrics": design.evaluates,
@@ -151,14 +162,12 @@ def _take(design: HeadDesign, state: HeadState, total: Floats) -> HeadState:
     """Keep the total of a phase after the fit, and go on to the next."""
     after = following(design)
     phase = after[after.index(state.phase) + 1]
-    if state.phase == "robust":
-        return replace(state, phase=phase, meat=total)
-    if state.phase == "baseline":
-        return replace(state, phase=phase, baseline=total)
     if state.phase == "ungrouped":
         sums = LikelihoodSums.from_vector(total, len(state.names(design)))
         return replace(state, phase=phase, ungrouped=sums)
-    return replace(state, phase=phase, metrics=total)
+    fields: dict[str, str] = {"ph_test": "ph", "robust": "meat"}
+    field = fields.get(state.phase, state.phase)
+    return replace(state, **{"phase": phase, field: total})  # type: ignore[arg-type]
 
 
 def _begin(design: HeadDesign, total: Floats) -> HeadState:

@@ -13,6 +13,8 @@ from fednb.embedded.federation import Federation
 from fednb.errors import InputError, PlanError, UnknownNameError
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.specs import SplitSpec
+from fednb.survival.ph_test import ph_sums, ph_test
+from fednb.survival.rows import check_rows
 
 EXACT = {"precision": 1e-13}
 WHOLE = {
@@ -160,6 +162,23 @@ def test_weights_and_robust_errors_are_lifelines(prison, robust, penalizer):
     np.testing.assert_allclose(
         ours.standard_errors_, theirs.standard_errors_, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("transform", ["identity", "log"])
+def test_check_assumptions_is_the_test_on_pooled_rows(prison, transform):
+    fed, pooled = prison
+    names = ["age", "fin", "wexp"]
+    ours = fit(fed, cox(covariates=names, ph_test=transform))
+    codes = pd.factorize(pooled["site"])[0]
+    rows = check_rows(len(pooled), pooled["week"], pooled["arrest"], None, None, codes)
+    sums = ph_sums(pooled[names], rows, ours.params_, transform=transform)
+    theirs = ph_test(sums, names)
+    table = ours.check_assumptions()
+    assert list(table.index) == [*names, "GLOBAL"]
+    expected = [*theirs.p_value, theirs.global_p_value]
+    np.testing.assert_allclose(table["p"], expected, atol=1e-6)
+    with pytest.raises(InputError, match="This fit brought no test"):
+        fit(fed, cox(covariates=["age"])).check_assumptions()
 
 
 def test_left_truncation_is_lifelines(prison):

@@ -12,15 +12,16 @@ from safetensors.numpy import load_file
 from fednb.errors import DatasetError
 from fednb.privacy.disclosure import round_count
 from fednb.privacy.profiles import MAX_PARAMETER_SHARE
-from fednb.privacy.rules import PARAMETERS, THRESHOLD
+from fednb.privacy.rules import INTERVALS, PARAMETERS, THRESHOLD
 from fednb.records.heads import CoxPlan, LogisticPlan
-from fednb.records.outputs import Decision
 from fednb.site.tasks.table import table_of
 from fednb.survival.concordance import auc_counts, concordance_counts
 from fednb.survival.formula import column_bounds, level_codes
 from fednb.survival.grid import GridRows, Survival
 from fednb.survival.logistic import logistic_sums
+from fednb.survival.ph_test import ph_sums
 from fednb.survival.riskset import RiskSets
+from fednb.survival.rows import check_rows
 from fednb.survival.sandwich import meat_vector
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from fednb.records.assessment import AssessmentPlan
     from fednb.records.datasets import Column
     from fednb.records.heads import HeadPlan
+    from fednb.records.outputs import Decision
     from fednb.site.tasks.job import Job
     from fednb.survival.protocol import HeadDesign, HeadState
 
@@ -176,7 +178,7 @@ class Head:
         if state.deaths is not None and state.deaths.size:
             fewest = int(state.deaths.min())
             reason = f"{fewest} deaths of all sites in an interval; {least} are needed."
-            found.append(_of_intervals(reason, least, allow=fewest >= least))
+            found.append(INTERVALS.decide(reason, profile, allow=fewest >= least))
         return tuple(found)
 
     def _check_exits(self, rows: _Rows, profile: Profile) -> Decision:
@@ -190,7 +192,7 @@ class Head:
         fewest = int(np.bincount(at, minlength=cox.cells).min())
         least = profile.threshold
         reason = f"{fewest} exits in an interval of the grid; {least} are needed."
-        return _of_intervals(reason, least, allow=fewest >= least)
+        return INTERVALS.decide(reason, profile, allow=fewest >= least)
 
     def _check_levels(self, state: HeadState, profile: Profile) -> Decision:
         """Whether each binary column has both values often enough over all sites."""
@@ -244,9 +246,32 @@ class Head:
                 survival.weights,
                 survival.strata,
             )
+        if state.phase == "ph_test":
+            return self._ph_test(rows, beta)
         if state.phase == "robust":
             return meat_vector(self._sets.residuals(beta, cox.ties), step)
         return self._sets.sums(beta, cox.ties).rounded(step).to_vector()
+
+    def _ph_test(self, rows: _Rows, beta: Floats) -> Floats:
+        """Return sums of the test of proportional hazards."""
+        cox, step, survival = self._design.cox, self._design.precision, rows.survival
+        if self._z is None or cox.ph_test == "none":
+            message = "No test was asked for."
+            raise DatasetError([message])
+        # the unit of time is public; with the follow-up's bound sums stay small
+        unit = cox.longest if cox.ph_test == "identity" else 1.0
+        entry = survival.entry
+        table = check_rows(
+            len(rows.x),
+            rows.time / unit,
+            rows.event,
+            None if entry is None else np.asarray(entry) / unit,
+            survival.weights,
+            survival.strata,
+        )
+        sums = ph_sums(self._z, table, beta, transform=cox.ph_test, ties=cox.ties)
+        vector = sums.to_vector()
+        return vector if step == 0 else np.rint(vector / step) * step + 0.0
 
     def _pooled(self, rows: _Rows, state: HeadState, beta: Floats) -> Floats:
         """Return sums on the grid of the contract."""
@@ -284,11 +309,6 @@ class Head:
             pairs.comparable,
         )
         return np.asarray([round_count(c, profile) for c in counts], dtype=np.float64)
-
-
-def _of_intervals(reason: str, least: int, *, allow: bool) -> Decision:
-    """Return a decision of rule 10."""
-    return Decision(allow, "disclosure.10-intervals", reason, threshold=float(least))
 
 
 def _numbers(table: Table, name: str) -> Floats:
