@@ -37,8 +37,10 @@ function warnings(home: IOpenHome): HTMLElement[] {
   if (!kinds.length) {
     return [];
   }
-  const what = kinds.includes('all') ? 'Every request' : `Requests for ${kinds.join(', ')}`;
-  const words = `${what} is approved by the policy, without a decision by hand.`;
+  const what = kinds.includes('all')
+    ? 'Every request is'
+    : `Requests for ${kinds.join(', ')} are`;
+  const words = `${what} approved by the policy, without a decision by hand.`;
   return [make('p', { class: 'fednb-look' }, words)];
 }
 
