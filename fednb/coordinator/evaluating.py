@@ -180,11 +180,7 @@ def fixed_model(model: object, embedding: EmbeddingRef | None = None) -> FixedMo
         center=tuple(center),
         intercept=intercept,
         embedding=read,
-        features="none"
-        if not units
-        else "score"
-        if units == ["score"]
-        else "embedding",
+        features=_features(units),
     )
 
 
