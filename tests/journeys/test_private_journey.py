@@ -55,13 +55,16 @@ def test_a_private_training_runs_costs_what_it_said_and_is_refused_when_spent(ro
         assert together.epsilon == mine.epsilon == costs[SITES[0]]
     with serve(root) as fed:
         assert spent(root) == costs
+        # room for each training by itself, and not for both
+        fed.owner(SITES[1]).policy.set(max_epsilon=7.5)
         again = fed.request(replace(plan, seed=1), **TERMS)
         with pytest.raises(RefusedError, match="refused") as refused:
             again.start().result()
         assert refused.value.refusal == "limit"
-        entry = fed.owner(refused.value.site).ledger.find(refused.value.correlation)
+        assert refused.value.site == SITES[1]
+        entry = fed.owner(SITES[1]).ledger.find(refused.value.correlation)
         assert "has spent epsilon" in entry.reason
-    assert spent(root) == costs
+    assert spent(root)[SITES[1]] == costs[SITES[1]]
 
 
 def test_two_sites_train_on_differential_privacy_alone(root):
