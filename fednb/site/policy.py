@@ -249,7 +249,7 @@ def change_policy(home: Home, **changes: object) -> Policy:
 
 def check_contract(policy: Policy, contract: Contract) -> Decision:
     """Say whether the policy lets an owner consider a contract at all."""
-    checks = (_check_privacy, _check_caps, _training)
+    checks = (_check_privacy, _check_caps, _check_code, _training)
     found = [check(policy, contract) for check in checks]
     return next((decision for decision in found if not decision.allow), found[-1])
 
@@ -269,7 +269,8 @@ def _check_caps(policy: Policy, contract: Contract) -> Decision:
     return Decision(allow=True, rule="policy.caps", reason="Below the caps.")
 
 
-def _training(policy: Policy, contract: Contract) -> Decision:
+def _check_code(policy: Policy, contract: Contract) -> Decision:
+    """Refuse code of the requester's own where the owner wants none."""
     if codes_in(contract) and policy.custom_code == "refuse":
         reason = (
             "The contract carries code of its requester's own; the policy has "
@@ -278,7 +279,7 @@ def _training(policy: Policy, contract: Contract) -> Decision:
         return Decision(
             allow=False, rule="policy.custom_code", reason=reason, cause="no-code"
         )
-    return _training(policy, contract)
+    return Decision(allow=True, rule="policy.custom_code", reason="As allowed.")
 
 
 def _training(policy: Policy, contract: Contract) -> Decision:
@@ -337,6 +338,11 @@ def approves_itself(
     return harmless and not strangers and "statistics" in policy.auto_approve
 
 
+def confinement_of(policy: Policy) -> Terms:
+    """Return what a process may have that runs a requester's own code."""
+    return Terms(policy.confinement, policy.max_code_gib)
+
+
 def _check_private(policy: Policy, plan: TrainingPlan) -> Decision:
     """Say whether a training's differential privacy is within the owner's caps."""
     if plan.dp is None:
@@ -351,11 +357,6 @@ def _check_private(policy: Policy, plan: TrainingPlan) -> Decision:
         if value > cap:
             return _over(name, value, cap)
     return Decision(allow=True, rule="policy.dp", reason="Within the site's caps.")
-
-
-def confinement_of(policy: Policy) -> Terms:
-    """Return what a process may have that runs a requester's own code."""
-    return Terms(policy.confinement, policy.max_code_gib)
 
 
 def _over(name: str, value: float, cap: float) -> Decision:
