@@ -179,9 +179,13 @@ def draft(
         parameters=parameters,
         standing=all(isinstance(p, DescribePlan | StatisticsPlan) for p in steps),
     )
-    for step in steps:
+    return _with_analyses(contract)
+
+
+def _with_analyses(contract: Contract) -> Contract:
+    """Refuse summed steps that no site could begin, before anybody is asked."""
+    for step in contract.steps:
         if isinstance(step, SummedPlan):
-            # what no site could begin is refused before anybody is asked
             analysis_of(step, contract)
     return contract
 
