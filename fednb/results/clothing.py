@@ -10,12 +10,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fednb.results.survival import CoxResult
-
     Floats = NDArray[np.float64]
 
 
-def lifelines_attributes(result: CoxResult) -> dict[str, Any]:
+def lifelines_attributes(result: Any) -> dict[str, Any]:  # noqa: ANN401
     """Return what ``SemiParametricPHFitter.fit`` would have set.
 
     lifelines fits from rows and has no constructor from estimates. No value here stands
@@ -58,7 +56,7 @@ def lifelines_attributes(result: CoxResult) -> dict[str, Any]:
     }
 
 
-def _curves(result: CoxResult) -> dict[str, Any]:
+def _curves(result: Any) -> dict[str, Any]:  # noqa: ANN401
     """Return the baseline of all sites pooled, under lifelines' names."""
     import pandas as pd
 

@@ -23,7 +23,7 @@ from fednb.survival.sums import LikelihoodSums
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fednb.survival.protocol import HeadDesign
+    from fednb.survival.design import Fixed
     from fednb.survival.rows import Ints
     from fednb.survival.sums import Floats
 
@@ -92,12 +92,12 @@ class HeadState:
     ungrouped: LikelihoodSums | None = None
     metrics: Floats | None = None
 
-    def names(self, design: HeadDesign) -> tuple[str, ...]:
+    def names(self, design: Fixed) -> tuple[str, ...]:
         """Return the names of the coefficients, an intercept last."""
         kept = tuple(design.names[j] for j in self.kept)
         return (*kept, INTERCEPT) if design.family == "logistic" else kept
 
-    def standardise(self, x: Floats, design: HeadDesign) -> Floats:
+    def standardise(self, x: Floats, design: Fixed) -> Floats:
         """Return the design matrix of the fit from raw columns, shape (n, p)."""
         if self.scale is None:
             message = "The columns' moments are not known yet."
@@ -108,12 +108,12 @@ class HeadState:
         return np.ascontiguousarray(z)
 
 
-def moments_size(design: HeadDesign) -> int:
+def moments_size(design: Fixed) -> int:
     """Return the number of elements of the first round's vector."""
     return 2 + 2 * len(design.names) + design.cox.cells
 
 
-def replay(design: HeadDesign, history: Sequence[Floats]) -> HeadState:
+def replay(design: Fixed, history: Sequence[Floats]) -> HeadState:
     """Return where a head stands after the totals of `history`.
 
     Parameters
@@ -144,7 +144,7 @@ def replay(design: HeadDesign, history: Sequence[Floats]) -> HeadState:
     return state
 
 
-def following(design: HeadDesign) -> tuple[Phase, ...]:
+def following(design: Fixed) -> tuple[Phase, ...]:
     """Return the phases after the fit has converged, ``"done"`` last."""
     cox = design.cox
     wanted: dict[Phase, bool] = {
@@ -158,7 +158,7 @@ def following(design: HeadDesign) -> tuple[Phase, ...]:
     return tuple(phase for phase, holds in wanted.items() if holds)
 
 
-def _take(design: HeadDesign, state: HeadState, total: Floats) -> HeadState:
+def _take(design: Fixed, state: HeadState, total: Floats) -> HeadState:
     """Keep the total of a phase after the fit, and go on to the next."""
     after = following(design)
     phase = after[after.index(state.phase) + 1]
@@ -170,7 +170,7 @@ def _take(design: HeadDesign, state: HeadState, total: Floats) -> HeadState:
     return replace(state, **{"phase": phase, field: total})  # type: ignore[arg-type]
 
 
-def _begin(design: HeadDesign, total: Floats) -> HeadState:
+def _begin(design: Fixed, total: Floats) -> HeadState:
     q = len(design.names)
     n, events = round(float(total[0])), round(float(total[1]))
     sums, squares = total[2 : 2 + q], total[2 + q : 2 + 2 * q]
@@ -207,7 +207,7 @@ def _begin(design: HeadDesign, total: Floats) -> HeadState:
     )
 
 
-def _options(design: HeadDesign, n: int, penalised: int, width: int) -> NewtonOptions:
+def _options(design: Fixed, n: int, penalised: int, width: int) -> NewtonOptions:
     """Return the penalties of the standardised columns; none of an intercept."""
     whole = lifelines_penalty(design.penalizer, n)
     ridge, lasso = whole * (1 - design.l1_ratio), whole * design.l1_ratio
@@ -223,7 +223,7 @@ def _options(design: HeadDesign, n: int, penalised: int, width: int) -> NewtonOp
     )
 
 
-def _step(design: HeadDesign, state: HeadState, total: Floats) -> HeadState:
+def _step(design: Fixed, state: HeadState, total: Floats) -> HeadState:
     if state.newton is None or state.options is None or state.deaths is None:
         message = "The fit was not begun."
         raise InputError(message)
