@@ -103,6 +103,7 @@ class Gatekeeper:
         self._executor = Executor(worker)
         self._site = home.get("name")
         self._working: dict[str, Future[bytes]] = {}
+        self._asked: dict[str, dict[str, object]] = {}
         self._intake = threading.Lock()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix=f"fednb-{self._site}")
         self._fingerprints = Fingerprints(self._catalog, self._site)
@@ -225,10 +226,11 @@ class Gatekeeper:
                     return self._run(call, digest, work, contract)
                 future = self._threads.submit(self._run, call, digest, work, contract)
                 self._working[call.id] = future
+                self._asked[call.id] = about
         return self._wait(call.id, future, call.wait, about)
 
     def _collect(self, ask: Collect) -> bytes:
-        about: dict[str, object] = {"call": ask.id}
+        about = self._asked.get(ask.id, {"call": ask.id})
         future = self._working.get(ask.id)
         if future is not None:
             return self._wait(ask.id, future, ask.wait, about)
@@ -248,6 +250,7 @@ class Gatekeeper:
         except StillWorking:
             return self._releases.state("working")
         self._working.pop(call_id, None)
+        self._asked.pop(call_id, None)
         if error is not None:
             return self.refuse(error, about)
         return future.result()

@@ -10,7 +10,7 @@ import pytest
 from small_studies import TERMS, small
 
 from fednb.embedded.federation import Federation
-from fednb.errors import RefusedError, RunError
+from fednb.errors import RefusedError
 from fednb.records.code import Code
 from fednb.records.specs import ModelSpec
 from fednb.records.studies import StudyPlan
@@ -77,7 +77,7 @@ def test_what_fails_tells_a_type_and_a_line_and_changed_code_is_asked_anew(fed):
     set_policy(fed, custom_code="ask", carry_over="tightening")
     broken = Code.of(own_networks.Fails, widths=(4, 8), embedding=4)
     request = approved(fed, small(1, model=broken))
-    with pytest.raises(RunError) as error:
+    with pytest.raises(RefusedError) as error:
         request.start().result()
     line = 1 + broken.source.splitlines().index(
         next(x for x in broken.source.splitlines() if "raise ValueError" in x)
