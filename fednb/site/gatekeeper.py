@@ -249,8 +249,7 @@ class Gatekeeper:
             error = future.exception(timeout=min(max(wait, 0.0), LONG_POLL_SECONDS))
         except StillWorking:
             return self._releases.state("working")
-        self._working.pop(call_id, None)
-        self._asked.pop(call_id, None)
+        _ = self._working.pop(call_id, None), self._asked.pop(call_id, None)
         if error is not None:
             return self.refuse(error, about)
         return future.result()
