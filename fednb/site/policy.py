@@ -190,8 +190,8 @@ def _allowed(kind: Any) -> str:  # noqa: ANN401  (a type hint)
     if get_origin(kind) is tuple:
         words = _allowed(get_args(kind)[0]).removeprefix("one of ")
         return f"a list of any of {words}"
-    words = {bool: "true or false", int: "a whole number above 0"}
-    return words.get(kind, "a number above 0")
+    plain: dict[Any, str] = {bool: "true or false", int: "a whole number above 0"}
+    return plain.get(kind, "a number above 0")
 
 
 def _shown(value: object) -> str:

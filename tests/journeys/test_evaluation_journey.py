@@ -67,9 +67,7 @@ def test_the_report_shows_itself(standard):
     model = FixedModel("logistic", (0.8, 0.4), ("x", "z"))
     plan = AssessmentPlan(model, target="y", on="all", subgroups=("sex",))
     words = standard.request(plan, dataset="trial", purpose="journey").preview()
-    assert "Apply a finished logistic model of x and z to all patients" in repr(
-        words
-    )
+    assert "Apply a finished logistic model of x and z to all patients" in repr(words)
     report = standard.evaluate(model, target="y", on="all", subgroups=["sex"])
     shown = repr(report)
     for heading in ("Sample size", "Missing data", "Model performance", "Fairness"):
