@@ -57,6 +57,13 @@ def reload_without_being_told_again(lab) -> None:
     assert toast.count() == 0
 
 
+def begin(lab, number: int) -> None:
+    """Start a cell; JupyterLab brings its notebook to the front when it begins."""
+    lab.start(number)
+    prompt = lab.cell(number).locator(".jp-InputArea-prompt")
+    expect(prompt).to_have_text("[*]:")
+
+
 def test_a_request_is_approved_in_the_panel_and_its_run_moves(lab, server, owned):
     request = REQUEST.replace("small volumes", f"small volumes {IMAGE}")
     name = server.write("panel.ipynb", [opening(owned), request, RUN, RESULT])
@@ -66,7 +73,7 @@ def test_a_request_is_approved_in_the_panel_and_its_run_moves(lab, server, owned
     lab.run(0, 1)
     expect(waiting).to_have_text("fednb: 1 pending")
     reload_without_being_told_again(lab)
-    lab.start(2)
+    begin(lab, 2)
     waiting.click()
     approve_in_panel(lab)
     expect(waiting).to_have_text("fednb: 0 pending")
