@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 JOB_NAME: Final = "fednb-session"
 CONNECT_SECONDS: Final = 15.0
 COMMAND_SECONDS: Final = 600.0
+QUICK_SECONDS: Final = 30.0
+"""For what is answered at once: a server that was killed says nothing at all."""
 LOST: Final = (
     InternalError,
     JobNotFound,
@@ -161,8 +163,19 @@ class Admin:
             return False
         return True
 
-    def command(self, job: str, data: Command) -> dict[str, Any]:
+    def command(
+        self, job: str, data: Command, seconds: float = QUICK_SECONDS
+    ) -> dict[str, Any]:
         """Send a command to a session and return its reply.
+
+        Parameters
+        ----------
+        job
+            Of the session.
+        data
+            The command.
+        seconds
+            After which the session counts as gone.
 
         Raises
         ------
@@ -171,7 +184,10 @@ class Admin:
         LOST
             The session or the server is gone.
         """
-        reply = self._logged_in().do_app_command(job, TOPIC, data)
+        session = self._logged_in()
+        # another thread may set its own in between: then a command is sent once more
+        session.set_timeout(seconds)
+        reply = session.do_app_command(job, TOPIC, data)
         if not isinstance(reply, dict):
             message = "The coordinator's reply is not one."
             raise WireError(message)

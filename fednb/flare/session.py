@@ -12,11 +12,11 @@ from nvflare.fuel.flare_api.api_spec import JobNotRunning
 from fednb.coordinator.contracting import Scientist
 from fednb.coordinator.federation import Federation
 from fednb.errors import FednbError, InputError, WireError
-from fednb.flare.admin import LOST, Admin
+from fednb.flare.admin import COMMAND_SECONDS, LOST, QUICK_SECONDS, Admin
 from fednb.flare.envelope import Command, ask
 from fednb.flare.identity import endorse, vouch
 from fednb.flare.kit import Kit
-from fednb.records.service import Control
+from fednb.records.service import AskEvents, Control
 from fednb.wire.codec import decode_service_ask
 
 if TYPE_CHECKING:
@@ -76,16 +76,20 @@ class FlarePort:
         A session that was lost is opened again, and the message sent once more: the
         service answers a repeated message as the first.
         """
-        if isinstance(decode_service_ask(message), Control):
+        asked = decode_service_ask(message)
+        if isinstance(asked, Control):
             self._catch_up()
+        seconds = COMMAND_SECONDS
+        if isinstance(asked, AskEvents):
+            seconds = QUICK_SECONDS + asked.wait
         job = self._job
         frame = vouch(message, self._endorsement)
         try:
-            return ask(frame, self._send)
+            return ask(frame, lambda data: self._send(data, seconds))
         except LOST:
             self._open(job)
         try:
-            return ask(frame, self._send)
+            return ask(frame, lambda data: self._send(data, seconds))
         except LOST as error:
             raise self._admin.unreachable(error) from error
 
@@ -188,8 +192,8 @@ class FlarePort:
             time.sleep(_POLL_SECONDS)
         return False
 
-    def _send(self, data: Command) -> Command:
-        reply = self._admin.command(self._job, data)
+    def _send(self, data: Command, seconds: float) -> Command:
+        reply = self._admin.command(self._job, data, seconds)
         if reply.get("ended"):
             raise JobNotRunning(self._job)
         if "fault" in reply:
