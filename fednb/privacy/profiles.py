@@ -13,6 +13,8 @@ _STRICTNESS: Final[dict[str, int]] = {"none": 0, "midpoint-6": 1, "nearest-10": 
 
 MAX_PARAMETER_SHARE: Final = 0.1
 """Coefficients a patient, at most (disclosure rule 9)."""
+MAX_LEVERAGE: Final = 1 / 3
+"""Of one patient on one column, at most (disclosure rule 9)."""
 
 
 @dataclass(frozen=True)

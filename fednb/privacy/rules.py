@@ -148,8 +148,10 @@ HISTOGRAM: Final = Rule(
 PARAMETERS: Final = Rule(
     9,
     "parameters",
-    1,
-    "A fit has at most one coefficient for every 10 patients over all sites.",
+    2,
+    "A fit has at most one coefficient for every 10 patients over all sites; both "
+    "values of a binary column need the threshold of patients, and no patient may have "
+    "more than a third of a column's leverage.",
     "fednb.site.tasks.heads",
 )
 INTERVALS: Final = Rule(

@@ -163,3 +163,20 @@ def test_intervals_with_few_exits_stay_at_the_site():
             fit(fed, plan(strata="none", grid=[0.5, 20, 30, 60]))
         with pytest.raises(FednbError, match="disclosure"):
             fit(fed, plan(grid=[0.5, 20, 30, 60]))
+
+
+def test_a_column_that_answers_to_one_patient_is_not_fitted():
+    """One value far from all others: the score would be that patient's own."""
+    frames = split(patients().assign(age=50.0), *SITES)
+    frames["south"].loc[0, "age"] = 90.0
+    with federate(frames, "standard") as fed:
+        with pytest.raises(FednbError):
+            fit(fed, plan(covariates=["age"]))
+        refusals = [
+            entry.reason
+            for entry in fed.owner("south").ledger.entries
+            if entry.kind == "refusal"
+        ]
+        assert any("A patient's leverage is at least" in told for told in refusals)
+        # the others know nothing of it, and were asked for nothing more
+        assert not any(e.kind == "refusal" for e in fed.owner("west").ledger.entries)

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from fednb.errors import DatasetError
 from fednb.privacy.disclosure import round_count
-from fednb.privacy.profiles import MAX_PARAMETER_SHARE
+from fednb.privacy.profiles import MAX_LEVERAGE, MAX_PARAMETER_SHARE
 from fednb.privacy.rules import INTERVALS, PARAMETERS, THRESHOLD
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.site.tasks.table import table_of
@@ -175,6 +175,8 @@ class Head:
         few = columns <= MAX_PARAMETER_SHARE * state.n
         found.append(PARAMETERS.decide(reason, profile, allow=few))
         found.append(self._check_levels(state, profile))
+        if rows is self._fit:
+            found.append(self._check_leverage(state, profile))
         if state.deaths is not None and state.deaths.size:
             fewest = int(state.deaths.min())
             reason = f"{fewest} deaths of all sites in an interval; {least} are needed."
@@ -209,6 +211,21 @@ class Head:
             f"{least} are needed."
         )
         return PARAMETERS.decide(reason, profile, allow=round(rarest) >= least)
+
+    def _check_leverage(self, state: HeadState, profile: Profile) -> Decision:
+        """Whether no patient stands apart on a column: a site knows its own rows.
+
+        z^2 / n on a standardised column is at most a patient's leverage, whatever the
+        other columns are; a unit made to answer to one patient comes near 1.
+        """
+        if self._z is None:
+            self._z = state.standardise(self._fit.x, self._design)
+        largest = float(np.square(self._z).max(initial=0.0)) / max(state.n, 1)
+        reason = (
+            f"A patient's leverage is at least {largest:.2f} on a column; at most "
+            f"{MAX_LEVERAGE:.2f} is allowed."
+        )
+        return PARAMETERS.decide(reason, profile, allow=largest <= MAX_LEVERAGE)
 
     def _moments(self, rows: _Rows, profile: Profile) -> Floats:
         z = (rows.x - np.asarray(self._design.center)) / np.asarray(self._design.half)
