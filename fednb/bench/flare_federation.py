@@ -66,12 +66,11 @@ class FlareFederation:
 
     def __enter__(self) -> Self:
         """Make homes and kits; nothing is started."""
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)
             self._make_homes()
             self._provision()
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
         return self
 
     def __exit__(self, *exception: object) -> None:

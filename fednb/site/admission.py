@@ -133,6 +133,8 @@ def check_repeat(work: Work, home: Home) -> Decision:
     home
         Of this site.
     """
+    if not isinstance(work.plan, SummedPlan):
+        return ALLOWED
     place = work.place
     earlier = home.database.execute(
         "SELECT other.run, runs.state FROM fits AS mine "

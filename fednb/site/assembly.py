@@ -30,8 +30,7 @@ from fednb.site.admission import (
     route,
     run_state,
 )
-from fednb.site.keys import signature_holds
-from fednb.site.policy import confinement_of, read_policy
+from fednb.site.keys import is_part
 from fednb.site.states import States, aggregate
 from fednb.site.work import Work
 from fednb.strategies.registry import resolve, strategy_of
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from fednb.site.catalog import Registered
     from fednb.site.home import Home
     from fednb.site.keys import SiteKeys
+    from fednb.site.walls import Terms
 
 
 PARTS = ("train", "validation", "test")
@@ -68,7 +68,12 @@ class Assembly:
         self._split = lru_cache(maxsize=16)(self._split_anew)
 
     def work(
-        self, call: Call, contract: Contract, dataset: Registered, inputs: str
+        self,
+        call: Call,
+        contract: Contract,
+        dataset: Registered,
+        inputs: str,
+        terms: Terms,
     ) -> Work:
         """Return the work of an admitted call.
 
@@ -82,6 +87,8 @@ class Assembly:
             The contract's, at this site.
         inputs
             Hash of the call's arrays.
+        terms
+            Of the site's policy, for a contract's own code.
 
         Raises
         ------
@@ -112,10 +119,9 @@ class Assembly:
             seconds=contract.resources.seconds,
             gpu_gib=contract.resources.gpu_gib,
             columns=contract.columns,
-            terms=confinement_of(read_policy(self._home)),
+            terms=terms,
             arrays=call.arrays,
             inputs=inputs,
-            secret=self._secret(call.place),
         )
         if isinstance(plan, StatisticsPlan):
             return replace(
@@ -159,6 +165,8 @@ class Assembly:
         if resolve(plan.strategy).relay:
             return self._visit(work, call, contract, plan)
         work = replace(work, round=work.round // plan.calls, rounds=plan.rounds)
+        if plan.dp is not None:
+            work = replace(work, secret=self._secret(call.place))
         if contract.privacy.secure_sum:
             return self._derive(work, call, contract, plan)
         return work
@@ -251,12 +259,9 @@ class Assembly:
 
     def _relayed_total(self, call: Call, contract: Contract) -> np.ndarray:
         """Return the total of the previous round from all participants' parts."""
-        keys = {p.site: p.signing_key for p in contract.participants}
+        before = _before(call.place)
         for output in call.relayed:
-            key = keys.get(output.site, "")
-            if not _follows(output, call.place) or not signature_holds(
-                key, output.signature, output.signed_bytes()
-            ):
+            if not is_part(output, before, contract):
                 message = f"The part of {output.site!r} is not what that site signed."
                 raise IntegrityError(message)
         return total(call.relayed, contract.sites(), training=False)
@@ -320,15 +325,10 @@ def _handed_on(call: Call, contract: Contract, before: str) -> Output:
     Anybody can seal to a site's public key. Were unsigned boxes opened, a coordinator
     could hand in weights of its own making and read one site's update off the last.
     """
-    keys = {p.site: p.signing_key for p in contract.participants}
     if len(call.relayed) == 1 and not call.arrays:
         (output,) = call.relayed
         named = (output.site, output.name, output.kind) == (before, "relay", "sealed")
-        if (
-            named
-            and _follows(output, call.place)
-            and signature_holds(keys[before], output.signature, output.signed_bytes())
-        ):
+        if named and is_part(output, _before(call.place), contract):
             return output
     message = f"Visit {call.place.round} needs the one box that {before!r} signed."
     raise IntegrityError(message)
@@ -339,21 +339,11 @@ def _handed_out(
 ) -> Output:
     """Return the weights that the last visit of a relay released, as signed there."""
     stops = route(plan, contract.sites())
-    keys = {p.site: p.signing_key for p in contract.participants}
+    last = msgspec.structs.replace(place, round=len(stops) - 1)
     for output in call.relayed:
-        there = output.place
-        if (output.site, output.name, there.round) == (
-            stops[-1],
-            "weights",
-            len(stops) - 1,
-        ) and (there.contract, there.step, there.run) == (
-            place.contract,
-            place.step,
-            place.run,
-        ):
-            signed = output.signed_bytes()
-            if signature_holds(keys[output.site], output.signature, signed):
-                return output
+        named = (output.site, output.name) == (stops[-1], "weights")
+        if named and is_part(output, last, contract):
+            return output
     message = f"The weights of step {place.step} need what {stops[-1]!r} signed."
     raise IntegrityError(message)
 
@@ -379,12 +369,6 @@ def split_of(plan: AnyPlan) -> SplitSpec:
     return model.training.split if model is not None else SplitSpec()
 
 
-def _follows(output: Output, place: Place) -> bool:
-    """Whether an output belongs to the round before `place`."""
-    there = output.place
-    return (there.contract, there.step, there.run, there.round) == (
-        place.contract,
-        place.step,
-        place.run,
-        place.round - 1,
-    )
+def _before(place: Place) -> Place:
+    """Return the place of the round before."""
+    return msgspec.structs.replace(place, round=place.round - 1)

@@ -26,6 +26,7 @@ from fednb.records.curves import SurvivalPlan
 from fednb.records.heads import CoxPlan, HeadPlan, LogisticPlan
 from fednb.records.specs import SplitSpec, SummedPlan
 from fednb.records.tasks import AnyPlan, DescribePlan, StatisticsPlan
+from fednb.site.verdicts import ALLOWED
 from fednb.site.work import Page
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class Cohorts:
             Of the contract.
         """
         names = summed_statistics(contract, plan)
+        if not names:
+            return ALLOWED
         found = self._home.database.execute(
             "SELECT DISTINCT sites FROM answered_sites WHERE statistic IN "
             "(SELECT value FROM json_each(?))",

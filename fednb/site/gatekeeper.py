@@ -6,22 +6,10 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillWorking
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fednb.config import LONG_POLL_SECONDS
-from fednb.errors import (
-    Cause,
-    CodeError,
-    DatasetError,
-    FednbError,
-    FitError,
-    HomeError,
-    InputError,
-    IntegrityError,
-    RunError,
-    RunStoppedError,
-    WireError,
-)
+from fednb.errors import HomeError, RunStoppedError
 from fednb.records.base import canonical, sha256_hex
 from fednb.records.messages import (
     Ask,
@@ -51,10 +39,15 @@ from fednb.site.executor import Executor, Product, initial_weights
 from fednb.site.fingerprints import Fingerprints
 from fednb.site.keys import SiteKeys
 from fednb.site.ledger import KNOWN_KEY, Ledger
-from fednb.site.policy import approves_itself, check_contract, read_policy
+from fednb.site.policy import (
+    approves_itself,
+    check_contract,
+    confinement_of,
+    read_policy,
+)
 from fednb.site.proposals import check_proposal
 from fednb.site.release import Outgoing, Releases
-from fednb.site.verdicts import deny, settle
+from fednb.site.verdicts import deny, settle, verdict_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,19 +57,18 @@ if TYPE_CHECKING:
 
     from fednb.records.contracts import Contract
     from fednb.site.home import Home
+    from fednb.site.policy import Policy
     from fednb.site.work import Work
     from fednb.site.worker_process import WorkerProcess
 
 __all__ = ["Gatekeeper", "initial_weights"]
 
-_CAUSES: tuple[tuple[type[FednbError], Cause], ...] = (
-    (DatasetError, "data"),
-    (FitError, "data"),
-    (HomeError, "storage"),
-    (IntegrityError, "signature"),
-    (InputError, "not-in-contract"),
-    (WireError, "malformed"),
-)
+
+class _Working(NamedTuple):
+    """A call that is being worked on, and what is told of it."""
+
+    future: Future[bytes]
+    about: dict[str, object]
 
 
 class Gatekeeper:
@@ -102,8 +94,7 @@ class Gatekeeper:
         self._budgets = Budgets(home)
         self._executor = Executor(worker)
         self._site = home.get("name")
-        self._working: dict[str, Future[bytes]] = {}
-        self._asked: dict[str, dict[str, object]] = {}
+        self._working: dict[str, _Working] = {}
         self._intake = threading.Lock()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix=f"fednb-{self._site}")
         self._fingerprints = Fingerprints(self._catalog, self._site)
@@ -216,8 +207,8 @@ class Gatekeeper:
                 return self._releases.refuse(known, about)
             if known is not None:
                 return known
-            future = self._working.get(call.id)
-            if future is None:
+            working = self._working.get(call.id)
+            if working is None:
                 admitted = self._admit(call, inputs)
                 if isinstance(admitted, Decision):
                     return self._releases.refuse(admitted, about)
@@ -225,31 +216,28 @@ class Gatekeeper:
                 if self._executor.is_light(work):
                     return self._run(call, digest, work, contract)
                 future = self._threads.submit(self._run, call, digest, work, contract)
-                self._working[call.id] = future
-                self._asked[call.id] = about
-        return self._wait(call.id, future, call.wait, about)
+                working = self._working[call.id] = _Working(future, about)
+        return self._wait(call.id, working, call.wait)
 
     def _collect(self, ask: Collect) -> bytes:
-        about = self._asked.get(ask.id, {"call": ask.id})
-        future = self._working.get(ask.id)
-        if future is not None:
-            return self._wait(ask.id, future, ask.wait, about)
+        working = self._working.get(ask.id)
+        if working is not None:
+            return self._wait(ask.id, working, ask.wait)
         known = self._releases.recorded(ask.id, "")
         if isinstance(known, bytes):
             return known
         reason = f"Call {ask.id} is not known here; send it in full."
         decision = known or deny("call.known", reason, "unknown-contract")
-        return self._releases.refuse(decision, about)
+        return self._releases.refuse(decision, {"call": ask.id})
 
-    def _wait(
-        self, call_id: str, future: Future[bytes], wait: float, about: dict[str, object]
-    ) -> bytes:
+    def _wait(self, call_id: str, working: _Working, wait: float) -> bytes:
         """Hold a call open for a while, then say that it is being worked on."""
+        future, about = working
         try:
             error = future.exception(timeout=min(max(wait, 0.0), LONG_POLL_SECONDS))
         except StillWorking:
             return self._releases.state("working")
-        _ = self._working.pop(call_id, None), self._asked.pop(call_id, None)
+        self._working.pop(call_id, None)
         if error is not None:
             return self.refuse(error, about)
         return future.result()
@@ -261,33 +249,39 @@ class Gatekeeper:
             return filed
         contract = filed.contract
         dataset = self._catalog.find(contract.dataset)
-        decision = settle(self._checks(call, inputs, filed, dataset))
+        policy = read_policy(self._home)
+        decision = settle(self._checks(call, inputs, filed, dataset, policy))
         if not decision.allow or dataset is None:
             return decision
-        work = self._assembly.work(call, contract, dataset, inputs)
-        decision = settle(self._checks_of_work(work, contract))
+        terms = confinement_of(policy)
+        work = self._assembly.work(call, contract, dataset, inputs, terms)
+        decision = settle(self._checks_of_work(work, contract, policy))
         if not decision.allow:
             return decision
-        limit = read_policy(self._home).max_fits
-        page = self._cohorts.page_of(contract, work, limit)
+        page = self._cohorts.page_of(contract, work, policy.max_fits)
         if not contract.standing:
             self._begun[filed.hash] = call.place.run
         return replace(work, page=page), contract
 
-    def _checks_of_work(self, work: Work, contract: Contract) -> Iterator[Decision]:
+    def _checks_of_work(
+        self, work: Work, contract: Contract, policy: Policy
+    ) -> Iterator[Decision]:
         yield self._cohorts.check_sites(contract, work.plan, work.profile)
         yield check_repeat(work, self._home)
-        policy = read_policy(self._home)
         most, delta = policy.max_epsilon, policy.max_delta
         yield self._budgets.reserve(work, contract, most, delta)
 
     def _checks(
-        self, call: Call, inputs: str, filed: Filed, dataset: Registered | None
+        self,
+        call: Call,
+        inputs: str,
+        filed: Filed,
+        dataset: Registered | None,
+        policy: Policy,
     ) -> Iterator[Decision]:
         if self._executor.stopped(call.place.run):
             yield deny("call.stopped", "The run was stopped here.", "stopped")
         contract = filed.contract
-        policy = read_policy(self._home)
         yield check_contract(policy, contract)
         yield self._approvals.peers.check(contract, policy.peers)
         if dataset is None:
@@ -366,29 +360,6 @@ class Gatekeeper:
             digest=work.digest,
             kept=work.kept,
         )
-
-
-def verdict_of(error: BaseException) -> Decision:
-    """Return the decision that an error amounts to: cause public, words private."""
-    detail = getattr(error, "detail", "")
-    reason = f"{type(error).__name__}: {error} {detail}".strip()
-    if isinstance(error, RunError):
-        cause: Cause = "stopped"
-        if error.refusal in {"limit", "no-confinement"}:
-            cause = "limit" if error.refusal == "limit" else "no-confinement"
-        return deny("task.stopped", reason, cause)
-    if isinstance(error, CodeError):
-        return Decision(
-            allow=False,
-            rule="code.failed",
-            reason=reason,
-            cause="code",
-            fault=error.fault,
-        )
-    for kind, named in _CAUSES:
-        if isinstance(error, kind):
-            return deny(f"task.{kind.__name__}", reason, named)
-    return deny("task.failed", reason, "internal")
 
 
 def _named(product: Product, work: Work) -> dict[str, NDArray[np.generic]]:

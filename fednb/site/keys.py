@@ -19,6 +19,9 @@ from fednb.storage import secret_file
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fednb.records.contracts import Contract
+    from fednb.records.outputs import Output, Place
+
 
 SIGNING: Final = "signing.key"
 AGREEMENT: Final = "agreement.key"
@@ -115,3 +118,28 @@ def signature_holds(public_key: str, signature: bytes, data: bytes) -> bool:
     except (InvalidSignature, ValueError, TypeError):  # TypeError: text in the database
         return False
     return True
+
+
+def is_part(output: Output, place: Place, contract: Contract) -> bool:
+    """Whether an output is what its site signed for a round.
+
+    Parameters
+    ----------
+    output
+        As it was relayed.
+    place
+        Names contract, step, run and round; the attempt does not count.
+    contract
+        Binds the participants' keys.
+    """
+    keys = {p.site: p.signing_key for p in contract.participants}
+    there = output.place
+    follows = (there.contract, there.step, there.run, there.round) == (
+        place.contract,
+        place.step,
+        place.run,
+        place.round,
+    )
+    return follows and signature_holds(
+        keys.get(output.site, ""), output.signature, output.signed_bytes()
+    )

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from fednb.errors import InputError
@@ -26,7 +27,7 @@ from fednb.site.verdicts import ALLOWED, deny
 if TYPE_CHECKING:
     import sqlite3
 
-    from fednb.records.contracts import Contract, Participant
+    from fednb.records.contracts import Contract
     from fednb.records.outputs import Decision
     from fednb.site.home import Home
     from fednb.site.ledger import Ledger
@@ -57,6 +58,7 @@ class Peer:
     since: float
 
 
+@lru_cache(maxsize=256)
 def keys_fingerprint(signing_key: str, agreement_key: str) -> str:
     """Return a fingerprint of a site's two public keys, to compare by telephone.
 
@@ -98,17 +100,11 @@ class Peers:
 
     def strangers(self, contract: Contract) -> dict[str, str]:
         """Return the fingerprints of keys that nobody confirmed, by site."""
-        known = self.known()
-        return {s: f for s, f in self._others(contract).items() if s not in known}
+        return self._compared(contract)[0]
 
     def changed(self, contract: Contract) -> dict[str, str]:
         """Return the fingerprints of keys that are not the confirmed ones, by site."""
-        known = self.known()
-        return {
-            site: found
-            for site, found in self._others(contract).items()
-            if site in known and known[site].fingerprint != found
-        }
+        return self._compared(contract)[1]
 
     def check(
         self, contract: Contract, rule: Literal["shown", "pinned"] = "shown"
@@ -122,11 +118,10 @@ class Peers:
         rule
             The policy's, for keys that nobody confirmed.
         """
-        changed = self.changed(contract)
+        strangers, changed = self._compared(contract)
         if changed:
             reason = f"{_listed(changed)} are not the keys that are confirmed here."
             return deny("peers.changed", reason, "participants")
-        strangers = self.strangers(contract)
         if strangers and rule == "pinned":
             reason = (
                 f"Nobody confirmed the keys of {_listed(strangers)}. Compare them with "
@@ -189,12 +184,21 @@ class Peers:
             self._ledger.append(database, "decision", {**body, "how": "forgotten"})
         return True
 
-    def _others(self, contract: Contract) -> dict[str, str]:
-        return {p.site: _of(p) for p in contract.participants if p.site != self._site}
-
-
-def _of(participant: Participant) -> str:
-    return keys_fingerprint(participant.signing_key, participant.agreement_key)
+    def _compared(self, contract: Contract) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the others whose keys nobody confirmed, and those with other keys."""
+        known = self.known()
+        found = {
+            p.site: keys_fingerprint(p.signing_key, p.agreement_key)
+            for p in contract.participants
+            if p.site != self._site
+        }
+        strangers = {s: mark for s, mark in found.items() if s not in known}
+        changed = {
+            s: mark
+            for s, mark in found.items()
+            if s in known and known[s].fingerprint != mark
+        }
+        return strangers, changed
 
 
 def _listed(found: dict[str, str]) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from safetensors.numpy import load_file
 
@@ -26,7 +27,7 @@ from fednb.privacy.pool import total_state
 from fednb.records.arrays import Array, pack, unpack
 from fednb.records.base import sha256_hex
 from fednb.records.tasks import TrainingPlan
-from fednb.site.keys import signature_holds
+from fednb.site.keys import is_part
 from fednb.strategies.base import StrategyState
 from fednb.strategies.registry import strategy_of
 from fednb.wire.tensors import save_once
@@ -158,6 +159,8 @@ class States:
 
     def forget(self, place: Place, keep: tuple[str, ...]) -> None:
         """Delete the files of a step's states but those with the hashes `keep`."""
+        if self._last is not None and self._last.digest not in keep:
+            self._last = None
         folder = self._folder(place)
         if folder.is_dir():
             for path in folder.iterdir():
@@ -220,22 +223,9 @@ def aggregate(
         raise IntegrityError(message)
     strategy = strategy_of(plan)
     parts: dict[str, list[Output]] = {name: [] for name in strategy.awaited(before)}
-    keys = {p.site: p.signing_key for p in contract.participants}
+    place = msgspec.structs.replace(place, round=before.round)
     for output in relayed:
-        there = output.place
-        follows = (there.contract, there.step, there.run, there.round) == (
-            place.contract,
-            place.step,
-            place.run,
-            before.round,
-        )
-        if (
-            not follows
-            or output.name not in parts
-            or not signature_holds(
-                keys.get(output.site, ""), output.signature, output.signed_bytes()
-            )
-        ):
+        if output.name not in parts or not is_part(output, place, contract):
             message = f"The part of {output.site!r} is not what that site signed."
             raise IntegrityError(message)
         parts[output.name].append(output)
