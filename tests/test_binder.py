@@ -124,7 +124,8 @@ def test_notebook_02_runs_as_binder_runs_it_in_2_gb(tmp_path, capsys):
     repository = clone(tmp_path / "clone")
     python = environment(tmp_path / "env")
     wanted = ("-m", "pip", "install", "--quiet", "-r", "binder/requirements.txt")
-    run(str(python), *wanted, cwd=repository)
+    # where an index cannot be reached, as torch's own: no minute of retries a package
+    run(str(python), *wanted, cwd=repository, env={**os.environ, "PIP_RETRIES": "0"})
     home = tmp_path / "home"
     home.mkdir()
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
