@@ -50,8 +50,8 @@ class Settings:
     seeds
         Seeds of the demo, from `FIRST_SEED`.
     paired_seeds
-        Seeds of the paired comparison with a central model, from `PAIRED_SEED`; 0 leaves
-        it out.
+        Seeds of the paired comparison with a central model, from `PAIRED_SEED`; 0
+        leaves it out.
     paired_patients
         Training patients a hospital in it, and as many test patients.
     size
