@@ -20,6 +20,7 @@ from fednb.coordinator.service import Service
 from fednb.coordinator.store import Store
 from fednb.errors import RunStoppedError
 from fednb.owner import SiteOwner
+from fednb.owner.introductions import introduce
 from fednb.records.arrays import Array, pack, unpack
 from fednb.records.tasks import TrainingPlan
 from fednb.site.server import SiteServer
@@ -128,10 +129,13 @@ class EchoFederation(BaseFederation):
         self.parameters = 256
         table, images = tiny_dataset(self.root / "data")
         names = [f"site{n:02d}" for n in range(sites)]
+        owners = []
         for name in names:
             owner = SiteOwner.init(self.root / name, name, profile="open")
             owner.policy.set(auto_approve=("all",))
             owner.create_dataset("echo", table=table, images=images, synthetic=True)
+            owners.append(owner)
+        introduce(owners)
         worker = EchoWorker()
         self._servers = {n: SiteServer(self.root / n, worker) for n in names}
         self.transport = InProcessTransport(

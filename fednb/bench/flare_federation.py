@@ -29,6 +29,7 @@ from fednb.flare.provision import COORDINATOR, ProjectSpec, SiteSpec, provision
 from fednb.flare.session import FlarePort
 from fednb.imaging.quality import infer_columns
 from fednb.owner import SiteOwner
+from fednb.owner.introductions import introduce
 from fednb.records.service import Prepare, Prepared
 from fednb.records.tasks import TrainingPlan
 from fednb.wire.codec import decode_service_ask, encode
@@ -193,13 +194,16 @@ class FlareFederation:
         table, images = tiny_dataset(self.root / "data")
         frames = simulate(self._rows)
         columns = infer_columns(pd.concat(frames.values(), ignore_index=True))
+        owners = []
         for site in SITES:
             owner = SiteOwner.init(self.root / site, site, profile="open")
+            owners.append(owner)
             owner.policy.set(auto_approve=("all",))
             owner.create_dataset(IMAGES, table=table, images=images, synthetic=True)
             frame = frames[site]
             frame = frame.assign(patient_id=[f"{site}-{n}" for n in frame.index])
             owner.create_dataset(TABLE, table=frame, columns=columns, synthetic=True)
+        introduce(owners)
 
     def _provision(self) -> None:
         self._project = ProjectSpec(

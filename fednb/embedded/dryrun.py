@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +15,7 @@ import numpy as np
 
 from fednb.errors import PlanError
 from fednb.owner import SiteOwner
+from fednb.owner.introductions import introduce
 from fednb.privacy.secure_sum import MINIMUM_SITES
 from fednb.records.arrays import unpack
 from fednb.records.messages import Call, Release
@@ -112,11 +113,14 @@ class DryRuns:
             images = files / "images" if mock.patients else None
             if images is not None:
                 table = table[table["patient_id"].isin(mock.patients)]
-            homes = {}
-            for number in range(sites):
-                site = "dry" if sites == 1 else f"dry-{number}"
-                homes[site] = root / site
-                with SiteOwner.init(root / site, site, profile="open") as owner:
+            names = ["dry"] if sites == 1 else [f"dry-{n}" for n in range(sites)]
+            homes = {name: root / name for name in names}
+            with ExitStack() as opened:
+                owners = [
+                    opened.enter_context(SiteOwner.init(home, name, profile="open"))
+                    for name, home in homes.items()
+                ]
+                for owner in owners:
                     owner.policy.set(
                         auto_approve=("all",),
                         custom_code="ask",
@@ -132,6 +136,7 @@ class DryRuns:
                         columns=mock.card.columns,
                         synthetic=True,
                     )
+                introduce(owners)
             with self.open(homes, root / "coordinator") as dry:
                 yield dry
 

@@ -329,13 +329,13 @@ def approves_itself(
     strangers
         Participants whose keys nobody confirmed.
     """
-    if codes_in(contract):
-        # nobody has read it
+    # nobody has read the code, and nobody has compared the keys
+    if codes_in(contract) or strangers:
         return False
     if "all" in policy.auto_approve:
         return True
     harmless = all(isinstance(p, DescribePlan | StatisticsPlan) for p in contract.steps)
-    return harmless and not strangers and "statistics" in policy.auto_approve
+    return harmless and "statistics" in policy.auto_approve
 
 
 def confinement_of(policy: Policy) -> Terms:
@@ -346,7 +346,9 @@ def confinement_of(policy: Policy) -> Terms:
 def _check_private(policy: Policy, plan: TrainingPlan) -> Decision:
     """Say whether a training's differential privacy is within the owner's caps."""
     if plan.dp is None:
-        reason = "Training needs differential privacy here: require_dp is true."
+        reason = (
+            f"Training without differential privacy; require_dp = {policy.require_dp}."
+        )
         return Decision(
             allow=not policy.require_dp, rule="policy.require_dp", reason=reason
         )

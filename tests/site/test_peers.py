@@ -122,6 +122,12 @@ def test_unknown_keys_wait_for_the_owner_whatever_approves_itself(strangers):
     assert propose(strangers, "a", drafted(strangers))[1].status == "approved"
 
 
+def test_a_policy_that_approves_all_approves_no_unknown_key(strangers):
+    strangers.owner("a").policy.set(auto_approve=("all",))
+    contract = drafted(strangers)
+    assert propose(strangers, "a", contract)[1].status == "pending"
+
+
 def test_a_contract_that_ends_at_its_own_site_has_no_strangers(strangers):
     contract = drafted(strangers, sites=["a"])
     assert propose(strangers, "a", contract)[1].status == "approved"
