@@ -26,7 +26,9 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, get_args
+
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -113,6 +115,15 @@ class FednbError(Exception):
         super().__init__(message)
         self.detail = detail
 
+    def told(self) -> tuple[str, ...]:
+        """Return what crosses to a notebook: all but `detail`, which stays."""
+        return (str(self),)
+
+    @classmethod
+    def retold(cls, *told: str) -> Self:
+        """Return the error of which another process told."""
+        return cls(*told)
+
 
 class InputError(FednbError, ValueError):
     """What the caller passed is wrong."""
@@ -143,6 +154,17 @@ class UnknownNameError(InputError):
         super().__init__(message)
         self.kind = kind
         self.name = name
+        self.known = tuple(names)
+
+    @override
+    def told(self) -> tuple[str, ...]:
+        return (self.kind, self.name, *self.known)
+
+    @classmethod
+    @override
+    def retold(cls, *told: str) -> Self:
+        kind, name, *known = told
+        return cls(kind, name, known)
 
 
 class DatasetError(InputError):
@@ -163,6 +185,15 @@ class DatasetError(InputError):
         more = f"\n  and {n - 50} more" if n > 50 else ""
         noun = "problem" if n == 1 else "problems"
         super().__init__(f"The dataset has {n} {noun}:\n{lines}{more}")
+
+    @override
+    def told(self) -> tuple[str, ...]:
+        return self.problems
+
+    @classmethod
+    @override
+    def retold(cls, *told: str) -> Self:
+        return cls(told)
 
 
 class PlanError(InputError):
@@ -198,6 +229,10 @@ class RefusedError(FednbError):
         self.correlation = correlation
         self.fault = fault
 
+    @override
+    def told(self) -> tuple[str, ...]:
+        return (self.site, self.refusal, self.correlation, self.fault)
+
 
 class SiteDownError(FednbError):
     """A site cannot be reached.
@@ -220,6 +255,10 @@ class SiteDownError(FednbError):
         )
         self.site = site
 
+    @override
+    def told(self) -> tuple[str, ...]:
+        return (self.site,)
+
 
 class RunError(FednbError):
     """A run failed or cannot do what was asked.
@@ -240,6 +279,16 @@ class RunError(FednbError):
         super().__init__(message)
         self.site = site
         self.refusal = refusal
+
+    @override
+    def told(self) -> tuple[str, ...]:
+        return (str(self), self.site, self.refusal)
+
+    @classmethod
+    @override
+    def retold(cls, *told: str) -> Self:
+        message, *where = told
+        return cls(message, **dict(zip(("site", "refusal"), where, strict=False)))
 
 
 class RunStoppedError(RunError):
@@ -287,6 +336,10 @@ class CodeError(FednbError):
             f"The contract's own code failed: {self.fault}.", detail=detail
         )
 
+    @override
+    def told(self) -> tuple[str, ...]:
+        return (self.fault,)
+
 
 class IntegrityError(FednbError):
     """A signature, a hash or the ledger's chain does not hold."""
@@ -315,38 +368,30 @@ class DependencyError(FednbError):
         super().__init__(
             f"{package} is not installed. Install it with: pip install 'fednb[{extra}]'"
         )
+        self.package = package
+        self.extra = extra
+
+    @override
+    def told(self) -> tuple[str, ...]:
+        return (self.package, self.extra)
 
 
-def revive(name: str, arguments: tuple[str, ...]) -> FednbError:
+def revive(name: str, told: tuple[str, ...]) -> FednbError:
     """Return an error that crossed from the coordinator's service.
 
     Parameters
     ----------
     name
         Name of a class of the tree; an unknown one gives the root.
-    arguments
-        What its constructor took, or its message alone.
+    told
+        What its `FednbError.told` said.
     """
-    if name == "RefusedError" and len(arguments) in {3, 4}:
-        return RefusedError(*arguments)
-    if name == "SiteDownError":
-        return SiteDownError(arguments[0])
-    message = arguments[0] if arguments else ""
-    kinds = {kind.__name__: kind for kind in _simple_kinds()}
-    # their parts stay behind; what is caught as wrong input still is
-    kinds |= {"UnknownNameError": InputError, "DatasetError": InputError}
-    return kinds.get(name, FednbError)(message)
+    return _tree().get(name, FednbError).retold(*told)
 
 
-def _simple_kinds() -> tuple[type[FednbError], ...]:
-    """Return the classes whose constructor takes a message."""
-    return (
-        InputError,
-        PlanError,
-        RunError,
-        RunStoppedError,
-        WireError,
-        HomeError,
-        IntegrityError,
-        FitError,
-    )
+def _tree() -> dict[str, type[FednbError]]:
+    """Return every class of the tree by its name."""
+    kinds = [FednbError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return {kind.__name__: kind for kind in kinds}

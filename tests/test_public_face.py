@@ -83,26 +83,47 @@ def test_everything_public_is_documented(name):
         assert not bare
 
 
-def test_errors_come_back_as_what_they_were():
-    for error in (
-        errors.RefusedError("a", "denied", "0" * 16),
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.FednbError("something"),
+        errors.InputError("wrong"),
+        errors.UnknownNameError("column", "agee", ["age", "sex"]),
+        errors.DatasetError(["row 3 has no age"]),
+        errors.PlanError("no rounds"),
+        errors.RefusedError("a", "code", "0" * 16, "ValueError at line 3"),
         errors.SiteDownError("a"),
+        errors.RunError("waits for b", site="b", refusal="not-approved"),
+        errors.RunStoppedError("stopped", site="a", refusal="stopped"),
+        errors.WireError("malformed"),
+        errors.VersionError("version 2"),
+        errors.HomeError("full"),
+        errors.CodeError("ValueError", "line 3"),
+        errors.IntegrityError("no signature"),
         errors.FitError("no fit"),
-        errors.RunStoppedError("stopped"),
-        errors.UnknownNameError("column", "agee", ["age"]),
-    ):
-        arguments = (
-            (error.site, error.refusal, error.correlation)
-            if isinstance(error, errors.RefusedError)
-            else (error.site,)
-            if isinstance(error, errors.SiteDownError)
-            else (str(error),)
-        )
-        again = errors.revive(type(error).__name__, arguments)
-        assert str(again) == str(error)
-        assert isinstance(again, errors.InputError) == isinstance(
-            error, errors.InputError
-        )
+        errors.DependencyError("pydicom", "dicom"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_come_back_as_what_they_were(error):
+    again = errors.revive(type(error).__name__, error.told())
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert vars(again) == vars(error)
+
+
+def test_every_error_is_tried():
+    (mark,) = test_errors_come_back_as_what_they_were.pytestmark
+    tried = {type(error) for error in mark.args[1]}
+    assert tried == {
+        kind
+        for kind in vars(errors).values()
+        if inspect.isclass(kind) and issubclass(kind, errors.FednbError)
+    }
+
+
+def test_an_error_of_another_version_is_the_root():
+    assert type(errors.revive("NewError", ("what",))) is errors.FednbError
 
 
 def test_a_refusal_tells_fixed_text_and_an_unknown_cause_tells_less():

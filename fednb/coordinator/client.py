@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from fednb.coordinator.datasite import DatasiteProxy
-from fednb.errors import WireError, revive
+from fednb.errors import WireError
 from fednb.records.arrays import unpack
 from fednb.records.service import (
     Fault,
@@ -56,7 +56,7 @@ class Client:
         """
         reply = decode_service_reply(self.port.call(encode(message)))
         if isinstance(reply, Fault):
-            raise revive(reply.error, reply.arguments)
+            raise reply.revived()
         if not isinstance(reply, kind):
             text = f"The service answered a {type(reply).__name__}."
             raise WireError(text)

@@ -12,7 +12,7 @@ from fednb.display import html, text
 from fednb.display.contract import contract_html, contract_text
 from fednb.display.hooks import Shown
 from fednb.display.progress import RunProgress
-from fednb.errors import FednbError, RefusedError, RunError, RunStoppedError, revive
+from fednb.errors import FednbError, RefusedError, RunError, RunStoppedError
 from fednb.records.base import canonical
 from fednb.records.service import (
     FINAL,
@@ -340,7 +340,7 @@ class Run(Shown):
             ("Step", f"{line.step + 1} of {len(self.contract.steps)}"),
             ("Round", f"{line.round} of at most {line.rounds}"),
             ("Sites", sites),
-            ("Fault", line.fault.arguments[0] if line.fault else "none"),
+            ("Fault", line.fault.revived() if line.fault else "none"),
         ]
 
     def _text(self) -> str:
@@ -358,7 +358,7 @@ def _error_of(run: str, line: RunLine) -> FednbError:
     if line.fault is None:
         message = f"Run {run} is {line.status}; resume it to go on."
         return RunError(message)
-    error = revive(line.fault.error, line.fault.arguments)
+    error = line.fault.revived()
     if isinstance(error, RefusedError) or line.status == "failed":
         return error
     message = f"Run {run} is {line.status}: {error} Resume it to go on."

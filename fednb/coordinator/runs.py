@@ -176,7 +176,7 @@ class Runs:
         """
         stored = self._store.find_run(run)
         if stored.status != "completed":
-            why = f": {stored.fault.arguments[0]}" if stored.fault else ""
+            why = f": {stored.fault.revived()}" if stored.fault else ""
             message = f"Run {run} is {stored.status}{why}; it has no result."
             raise RunError(message)
         contract = msgspec.json.decode(stored.body, type=Contract)
@@ -279,7 +279,7 @@ class Runs:
         step: int | None = None,
         fault: Fault | None = None,
     ) -> None:
-        text = fault.arguments[0] if fault else ""
+        text = str(fault.revived()) if fault else ""
         event = Event(0, time.time(), kind, step or 0, 0, text)
         self._store.set_status(run, status, event=event, step=step, fault=fault)
         self._notify()
@@ -302,13 +302,8 @@ def _tell(site: DatasiteProxy, ask: StopRun) -> None:
 
 
 def fault_of(error: BaseException) -> Fault:
-    """Return an error in the form that crosses to the notebook."""
-    if isinstance(error, RefusedError):
-        told = (error.site, error.refusal, error.correlation, error.fault)
-        return Fault("RefusedError", told)
-    if isinstance(error, SiteDownError):
-        return Fault("SiteDownError", (error.site,))
-    if isinstance(error, FednbError):
-        return Fault(type(error).__name__, (str(error),))
-    # an error that nobody foresaw: its words may hold anything
-    return Fault("FednbError", (f"The coordinator failed: {type(error).__name__}.",))
+    """Return what a run that failed tells of its error."""
+    if not isinstance(error, FednbError):
+        # nobody foresaw it: its words may hold anything
+        error = FednbError(f"The coordinator failed: {type(error).__name__}.")
+    return Fault.of(error)

@@ -15,7 +15,7 @@ import numpy as np
 from fednb.config import MAX_MESSAGE_BYTES
 from fednb.coordinator.datasite import DatasiteProxy
 from fednb.coordinator.pooling import Pool
-from fednb.coordinator.runs import Runs, fault_of
+from fednb.coordinator.runs import Runs
 from fednb.errors import FednbError, UnknownNameError
 from fednb.records.arrays import pack
 from fednb.records.contracts import Contract
@@ -27,6 +27,7 @@ from fednb.records.service import (
     AskQuery,
     AskRun,
     Control,
+    Fault,
     FetchWeights,
     FileRequest,
     Forward,
@@ -107,7 +108,7 @@ class Service:
             ask: ServiceAsk = decode_service_ask(message, limit=MAX_MESSAGE_BYTES)
             return encode(self._answers[type(ask)](ask))
         except FednbError as error:
-            return encode(fault_of(error))
+            return encode(Fault.of(error))
 
     def close(self) -> None:
         """End the runs' threads; what was finished is kept."""

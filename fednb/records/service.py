@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Self
 
+from fednb.errors import revive
 from fednb.records.arrays import Array
 from fednb.records.base import Record
 from fednb.records.code import Code
 from fednb.records.specs import ModelSpec
+
+if TYPE_CHECKING:
+    from fednb.errors import FednbError
 
 RunStatus = Literal[
     "created", "running", "paused", "stopping", "stopped", "failed", "completed"
@@ -159,11 +163,20 @@ class Fault(Record, frozen=True):
     error
         Name of a class of `fednb.errors`.
     arguments
-        What its constructor takes.
+        What its `FednbError.told` said.
     """
 
     error: str
     arguments: tuple[str, ...]
+
+    @classmethod
+    def of(cls, error: FednbError) -> Self:
+        """Return an error in the form that crosses to a notebook."""
+        return cls(type(error).__name__, error.told())
+
+    def revived(self) -> FednbError:
+        """Return the error; its message says site and cause."""
+        return revive(self.error, self.arguments)
 
 
 class RunLine(Record, frozen=True):

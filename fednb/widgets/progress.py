@@ -141,7 +141,7 @@ def _state(line: RunLine, steps: int) -> dict[str, Any]:
         "steps": steps,
         "round": line.round,
         "rounds": line.rounds,
-        "fault": visible(line.fault.arguments[0], _MAX_TEXT) if line.fault else "",
+        "fault": visible(line.fault.revived(), _MAX_TEXT) if line.fault else "",
         "updated": utc(int(line.updated)),
         "asked": time.time(),
         "sites": [
