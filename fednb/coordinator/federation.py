@@ -19,6 +19,7 @@ from fednb.coordinator.evaluating import PURPOSE, Asked, evaluate, leave_sites_o
 from fednb.coordinator.handles import Request, Run
 from fednb.coordinator.listings import DatasetIndex, Sites
 from fednb.coordinator.outcomes import Reading
+from fednb.coordinator.standing import StandingRequests
 from fednb.display import html
 from fednb.display.hooks import Shown
 from fednb.errors import (
@@ -82,9 +83,9 @@ class Federation(Shown):
         self._scientist = scientist
         names = [line.site for line in self._client.sites().sites]
         self._proxies = {n: self._client.proxy(n, dry_runner) for n in names}
-        self._standing: dict[tuple[str, tuple[str, ...]], Request] = {}
-        self._usable: set[str] = set()
-        self._spent: set[str] = set()
+        self._standing = StandingRequests(
+            self._standing_contract, self._propose, lambda: self.requests
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -178,9 +179,7 @@ class Federation(Shown):
             if term not in TERMS:
                 kind = "term of a request"
                 raise UnknownNameError(kind, term, TERMS)
-        asked = Terms(name, purpose, **terms)
-        contract = draft(plan, asked, cards, self._scientist, self._client.prepare)
-        return self._propose(contract)
+        return self._propose(self._draft(plan, Terms(name, purpose, **terms), cards))
 
     def statistics(
         self,
@@ -211,10 +210,10 @@ class Federation(Shown):
         UnknownNameError
             No such dataset or column.
         RunError
-            An owner has not approved the standing contract yet.
+            An owner has not approved the standing contract yet, or decided against it.
         """
         plan = StatisticsPlan(tuple(columns), by, tuple(quantiles))
-        request = self._standing_request(dataset, tuple(sites or ()))
+        request = self._standing.approved(dataset, tuple(sites or ()))
         known = [c.name for c in request.contract.columns]
         for name in (*plan.columns, *((by,) if by else ())):
             if name not in known:
@@ -228,7 +227,7 @@ class Federation(Shown):
             outcome = self._client.ask(ask, Outcome)
         except RefusedError:
             # revoked, expired, or the dataset is another: the next call asks anew
-            self._forget(request)
+            self._standing.forget(request)
             raise
         reading = Reading(outcome, request.contract, self._client.weights)
         return reading.statistics(plan, outcome.steps[0])
@@ -296,52 +295,16 @@ class Federation(Shown):
         """Let go of the service."""
         self._client.port.close()
 
-    def _standing_request(self, dataset: str, sites: tuple[str, ...]) -> Request:
-        """Return the approved standing contract of a dataset, requesting it once."""
-        known = self._standing.get((dataset, sites))
-        if known is None:
-            cards = self._cards(dataset, sites or None)
-            first = next(iter(cards.values()))
-            plan = StatisticsPlan(tuple(c.name for c in first.columns))
-            terms = Terms(dataset, STATISTICS_PURPOSE)
-            contract = draft(plan, terms, cards, self._scientist, self._client.prepare)
-            known = self._asked_before(contract) or self._propose(contract)
-            self._standing[dataset, sites] = known
-        if known.hash not in self._usable:
-            self._approved(known)
-            self._usable.add(known.hash)
-        return known
+    def _standing_contract(self, dataset: str, sites: tuple[str, ...]) -> Contract:
+        cards = self._cards(dataset, sites or None)
+        first = next(iter(cards.values()))
+        plan = StatisticsPlan(tuple(c.name for c in first.columns))
+        return self._draft(plan, Terms(dataset, STATISTICS_PURPOSE), cards)
 
-    def _asked_before(self, contract: Contract) -> Request | None:
-        """Return a request of an earlier notebook that says the same and may be used.
-
-        Owners are asked once, whatever becomes of a notebook.
-        """
-        for request in self.requests:
-            old = request.contract
-            same = msgspec.structs.replace(
-                contract, nonce=old.nonce, created=old.created, expires=old.expires
-            )
-            usable = same == old and request.hash not in self._spent
-            if usable and set(request.status.values()) <= {"approved", "pending"}:
-                return request
-        return None
-
-    def _forget(self, request: Request) -> None:
-        self._spent.add(request.hash)
-        self._usable.discard(request.hash)
-        self._standing = {k: r for k, r in self._standing.items() if r != request}
-
-    def _approved(self, request: Request) -> Request:
-        status = request.status
-        waiting = sorted(n for n, s in status.items() if s != "approved")
-        if waiting:
-            message = (
-                f"Statistics of {request.contract.dataset!r} wait for the approval of "
-                f"{', '.join(waiting)}: request {request.hash[:12]}, asked once."
-            )
-            raise RunError(message, site=waiting[0], refusal="not-approved")
-        return request
+    def _draft(
+        self, plan: Plan, terms: Terms, cards: dict[str, DatasetCard]
+    ) -> Contract:
+        return draft(plan, terms, cards, self._scientist, self._client.prepare)
 
     def _propose(self, contract: Contract) -> Request:
         body = canonical(contract)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fednb.coordinator.outcomes import Reading
 from fednb.display import html, text
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 _WAIT_SECONDS = 0.5
 _RESTING = frozenset({*FINAL, "paused"})
+_AGAINST = ("denied", "revoked", "expired", "unknown")
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,14 +140,12 @@ class Request(Shown):
         RunError
             An owner denied, or the time is over; names the sites.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
-            status = self.status
-            _refuse_if_against(status)
-            waiting = sorted(n for n, s in status.items() if s != "approved")
+            waiting = undecided(self.status)
             if not waiting:
                 return self
-            if deadline is not None and time.monotonic() >= deadline:
+            if time.monotonic() >= deadline:
                 message = f"Still waiting for {', '.join(waiting)} after {timeout} s."
                 raise RunError(message, site=waiting[0], refusal="not-approved")
             time.sleep(_WAIT_SECONDS)
@@ -164,8 +164,7 @@ class Request(Shown):
             Not every owner has approved, or the contract was run already.
         """
         status = self.status
-        _refuse_if_against(status)
-        waiting = sorted(n for n, s in status.items() if s != "approved")
+        waiting = undecided(status)
         if waiting:
             message = (
                 f"Not approved yet: {_standing(status, waiting)}. Wait with "
@@ -184,8 +183,19 @@ class Request(Shown):
         return contract_html(self.contract)
 
 
-def _refuse_if_against(status: Mapping[str, str]) -> None:
-    """Raise where an owner's decision is final: waiting would not help."""
+def undecided(status: Mapping[str, str]) -> list[str]:
+    """Return the sites whose owners have not decided on a contract, sorted.
+
+    Parameters
+    ----------
+    status
+        Where it stands, by site.
+
+    Raises
+    ------
+    RunError
+        A decision is final and against it: waiting would not help.
+    """
     against = sorted(n for n, s in status.items() if s in _AGAINST)
     if against:
         message = (
@@ -193,9 +203,7 @@ def _refuse_if_against(status: Mapping[str, str]) -> None:
             "why, change the plan, and request it anew."
         )
         raise RunError(message, site=against[0], refusal="denied")
-
-
-_AGAINST = ("denied", "revoked", "expired", "unknown")
+    return sorted(n for n, s in status.items() if s != "approved")
 
 
 def _standing(status: Mapping[str, str], names: list[str]) -> str:
@@ -248,10 +256,15 @@ class Run(Shown):
 
     def follow(self) -> Iterator[Event]:
         """Yield events as they happen, until the run ends or pauses."""
+        for found in self._looks():
+            yield from found
+
+    def _looks(self) -> Iterator[tuple[Event, ...]]:
+        """Yield what is new, often nothing, until the run ends or pauses."""
         since = 0
         while True:
             found = self.events(since, wait=_WAIT_SECONDS)
-            yield from found
+            yield found
             if found:
                 since = found[-1].seq
             ended = not found or found[-1].kind in _RESTING
@@ -260,18 +273,15 @@ class Run(Shown):
 
     def pause(self) -> Run:
         """Let the round in progress end, and begin no other."""
-        self._seen[:] = [self._client.ask(Control(self.id, "pause"), RunLine)]
-        return self
+        return self._control("pause")
 
     def resume(self) -> Run:
         """Go on, from the newest checkpoint."""
-        self._seen[:] = [self._client.ask(Control(self.id, "resume"), RunLine)]
-        return self
+        return self._control("resume")
 
     def stop(self) -> Run:
         """Stop for good; what sites are doing for it is dead within two seconds."""
-        self._seen[:] = [self._client.ask(Control(self.id, "stop"), RunLine)]
-        return self
+        return self._control("stop")
 
     def wait(self, timeout: float | None = None, *, progress: bool = False) -> Run:
         """Wait until the run has ended or paused.
@@ -288,20 +298,16 @@ class Run(Shown):
         RunError
             The time is over.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        since = 0
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
         with RunProgress(self.contract, shown=progress) as shown:
-            while True:
-                found = self.events(since, wait=_WAIT_SECONDS)
+            for found in self._looks():
                 for event in found:
                     shown.add(event)
-                    since = event.seq
-                ended = not found or found[-1].kind in _RESTING
-                if ended and self.status in _RESTING:
-                    return self
-                if deadline is not None and time.monotonic() >= deadline:
-                    message = f"Run {self.id} is {self.status} after {timeout} s."
+                late = time.monotonic() >= deadline
+                if late and (status := self.status) not in _RESTING:
+                    message = f"Run {self.id} is {status} after {timeout} s."
                     raise RunError(message)
+        return self
 
     def results(self, *, progress: bool = False) -> tuple[Any, ...]:
         """Wait for the end and return one result a step.
@@ -322,6 +328,10 @@ class Run(Shown):
     def result(self, *, progress: bool = False) -> Any:  # noqa: ANN401
         """Wait for the end and return the result; of a study, that of its last step."""
         return self.results(progress=progress)[-1]
+
+    def _control(self, verb: Literal["pause", "resume", "stop"]) -> Run:
+        self._seen[:] = [self._client.ask(Control(self.id, verb), RunLine)]
+        return self
 
     def _facts(self) -> list[tuple[str, object]]:
         # as it was last seen: showing a run asks nobody

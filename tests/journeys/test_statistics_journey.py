@@ -166,6 +166,16 @@ def test_statistics_wait_for_every_owner(tmp_path):
         assert len(fed.requests) == 1
 
 
+def test_statistics_that_an_owner_denied_say_so(tmp_path):
+    with federate(tmp_path) as fed:
+        with pytest.raises(RunError, match="asked once"):
+            fed.statistics("clinic", ["age"])
+        fed.owner("b").requests[0].deny("not these columns")
+        with pytest.raises(RunError, match=r"^Not approved: b \(denied\)\. That is"):
+            fed.statistics("clinic", ["age"])
+        assert len(fed.requests) == 1
+
+
 def test_a_notebook_that_starts_anew_asks_nobody_anew(tmp_path):
     homes = {site: tmp_path / site for site in SITES}
     with federate(tmp_path) as fed, pytest.raises(RunError, match="asked once"):
