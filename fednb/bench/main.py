@@ -23,6 +23,7 @@ MODULES: Final = {
     "statistics": "fednb.bench.statistics",
     "import": "fednb.bench.imports",
     "science": "fednb.bench.science",
+    "science:survival": "fednb.bench.survival",
 }
 """Module by bench; each is imported only when it runs, since one brings torch in."""
 
@@ -45,16 +46,16 @@ def run(
     ----------
     name
         ``"rounds"``, ``"rounds:flare"``, ``"trainer"``, ``"cox"``, ``"statistics"``,
-        ``"import"``, or ``"science"``.
+        ``"import"``, ``"science"``, or ``"science:survival"``.
     json_file
         Where to write the same figures as JSON.
     device
         Of `trainer`: ``"cpu"`` or ``"cuda"``.
     seeds
-        Of `science`.
+        Of `science` and ``"science:survival"``.
     full
         What takes very long: lifelines on a million rows; of `science` the paired
-        comparison of 10 seeds instead of the demo's.
+        comparison of 10 seeds instead of the demo's, of ``"science:survival"`` as many.
     quick
         Tiny sizes: shows that a bench runs, and measures nothing of worth.
 
@@ -80,7 +81,7 @@ def run(
     settings = _settings(module, full=full, quick=quick)
     if name == "trainer":
         settings = replace(settings, device=device)
-    if name == "science" and not quick and not full:
+    if name.startswith("science") and not quick and not full:
         settings = replace(settings, seeds=seeds)
     report: Report = module.measure(settings)
     console = Console()

@@ -100,12 +100,15 @@ def demo(
 @app.command()
 def bench(  # noqa: PLR0913  (a command's options are its arguments)
     name: Annotated[
-        str, typer.Argument(help="rounds, trainer, cox, statistics, import or science.")
+        str,
+        typer.Argument(
+            help="rounds, trainer, cox, statistics, import, science, science:survival."
+        ),
     ],
     *,
     json: JsonOption = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    seeds: Annotated[int, typer.Option(help="Seeds of `science`.")] = 3,
+    seeds: Annotated[int, typer.Option(help="Seeds of science.")] = 3,
     engine: Annotated[str, typer.Option(help="Of rounds, also flare.")] = "embedded",
     full: Annotated[bool, typer.Option("--full", help="Also what takes long.")] = False,
     quick: Annotated[

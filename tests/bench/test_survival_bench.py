@@ -1,0 +1,107 @@
+"""Deep Cox beside central: which rows the bench prints, and what they are held to."""
+
+import json
+
+import msgspec
+import numpy as np
+import pytest
+from scipy.stats import ttest_1samp
+
+from fednb.bench import main, survival
+from fednb.phantom.oracle import OracleCounts
+from fednb.phantom.study import COX, study_plan, training_plan
+
+BEST = OracleCounts(770.0, 1000, 400)
+"""C of .77 over 400 patients: 2 SD are .026."""
+
+
+def seed(federated, central, levels=None, image=0.0):
+    return survival.Seed(federated, central, 0.7 + image, 0.7, BEST, levels)
+
+
+def by_name(rows):
+    return {row.figure: row for row in rows}
+
+
+def test_a_quick_run_prints_a_row_a_figure(tmp_path, capsys):
+    file = tmp_path / "figures.json"
+    report = main.run("science:survival", json_file=file, quick=True)
+    body = json.loads(file.read_text())
+    assert [set(row) for row in body["rows"]] == [
+        {"figure", "mean", "each", "target"}
+    ] * len(report.rows)
+    c = {n: row.mean for n, row in by_name(report.rows).items() if n.startswith("C")}
+    assert len(c) == 7
+    assert all(0.0 < mean < 1.0 for mean in c.values())
+    shown = capsys.readouterr()
+    assert "fednb bench science:survival" in shown.out
+    assert "20 training, 40 validation and 30 test patients a hospital; 1 se" in (
+        " ".join(shown.out.split())
+    )
+    federated = c["C of image and age, federated"]
+    assert shown.err.startswith(f"seed 1: C {federated:.4f} (central ")
+
+
+def test_both_models_have_one_plan_but_for_where_they_train():
+    plan = survival.deep_plan(survival.Settings(rounds=7), 401)
+    assert (plan.seed, plan.rounds, plan.threads) == (401, 7, 1)
+    assert plan.target == survival.SURVIVAL
+    assert plan.target.loss == "deep-cox"
+
+
+def test_the_head_on_the_idh_encoder_is_the_demos():
+    demos = study_plan(training_plan()).steps[COX]
+    assert msgspec.structs.replace(survival.IDH_HEAD, split=demos.split) == demos
+
+
+def test_differences_have_students_interval():
+    found = [seed(0.75, 0.76), seed(0.74, 0.74), seed(0.76, 0.75)]
+    row = by_name(survival.figures(found))["federated - central"]
+    expected = ttest_1samp([-0.01, 0.0, 0.01], 0.0).confidence_interval(0.95)
+    low, high = np.asarray(expected)
+    assert row.mean == pytest.approx(0.0, abs=1e-12)
+    assert row.each.endswith(f"; 95 % CI {low:.4f} to {high:.4f}")
+    assert row.target.value == pytest.approx(-0.02 - low)
+    assert row.target.verdict == "over"
+
+
+def test_a_narrow_interval_excludes_the_margin():
+    found = [seed(0.750 + i / 1000, 0.75, image=-0.05) for i in range(4)]
+    rows = by_name(survival.figures(found))
+    assert rows["federated - central"].target.verdict == "ok"
+    alone = rows["the same, image alone"]
+    assert alone.mean == pytest.approx(-0.05)
+    assert alone.target.verdict == "over"
+
+
+@pytest.mark.parametrize(
+    ("federated", "misses"),
+    [
+        (0.75, set()),
+        (0.738, {"federated - head on the IDH encoder"}),
+        (0.70, {"federated - head on the IDH encoder", "federated - oracle"}),
+        (0.80, {"oracle + 2 SD - federated"}),
+    ],
+)
+def test_levels_are_held_to_what_is_asked(federated, misses):
+    levels = survival.Levels(0.75, 0.7)
+    found = [seed(federated, federated, levels), seed(federated, federated)]
+    rows = survival.figures(found)
+    missed = {r.figure for r in rows if r.target and r.target.verdict == "over"}
+    assert missed == misses
+
+
+def test_levels_come_from_the_seeds_that_have_them():
+    found = [seed(0.75, 0.75, survival.Levels(0.74, 0.7)), seed(0.65, 0.65)]
+    rows = by_name(survival.figures(found))
+    assert rows["federated - head on the IDH encoder"].mean == pytest.approx(0.01)
+    assert rows["C, age alone"].each == "0.700"
+    alone = by_name(survival.figures(found[1:]))
+    assert "C, age alone" not in alone
+    assert "federated - central" not in alone
+
+
+def test_reported_seeds_are_not_those_that_a_quick_run_shows():
+    assert survival.Settings().first_seed == survival.FULL.first_seed == 401
+    assert survival.QUICK.first_seed == 1
+    assert (survival.Settings().seeds, survival.FULL.seeds) == (3, 10)
