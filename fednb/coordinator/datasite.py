@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -14,7 +14,6 @@ from typing_extensions import override
 
 from fednb.coordinator.mockdata import MockData
 from fednb.display import html, text
-from fednb.display.contract import key_fingerprint
 from fednb.display.hooks import Shown
 from fednb.errors import (
     InputError,
@@ -25,6 +24,7 @@ from fednb.errors import (
     WireError,
 )
 from fednb.records.datasets import DatasetCard
+from fednb.records.keys import digits_of, key_fingerprint
 from fednb.records.messages import (
     Ask,
     AskStatus,
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from fednb.display.html import Html
 
 _DATASET_HEADERS = ("dataset", "subjects", "modalities", "summary")
+_COLUMN_HEADERS = ("column", "kind", "unit", "values", "description")
+
+R = TypeVar("R", bound=Reply)
 
 
 @dataclass(frozen=True, repr=False)
@@ -108,13 +111,12 @@ class DatasetProxy(Shown):
         ]
 
     def _text(self) -> str:
-        headers = ("column", "kind", "unit", "values", "description")
-        return text.fields(self._facts()) + "\n" + text.table(headers, self._columns())
+        columns = text.table(_COLUMN_HEADERS, self._columns())
+        return f"{text.fields(self._facts())}\n{columns}"
 
     def _html(self) -> Html:
-        headers = ("column", "kind", "unit", "values", "description")
         facts = html.definition_list(self._facts())
-        return html.join([facts, html.table(headers, self._columns())])
+        return html.join([facts, html.table(_COLUMN_HEADERS, self._columns())])
 
 
 class Datasets(Mapping[str, DatasetProxy], Shown):
@@ -177,7 +179,7 @@ class DatasiteProxy(Shown):
     send: Callable[[bytes], bytes]
     seen: float = 0.0
     dry_runner: DryRunner | None = None
-    _keys: dict[str, str] = field(default_factory=dict)
+    _key: str = ""
 
     def ask(self, ask: Ask) -> Reply:
         """Send a message and return the site's answer.
@@ -214,15 +216,15 @@ class DatasiteProxy(Shown):
 
     def ping(self) -> State:
         """Return a heartbeat."""
-        return self._state(Ping())
+        return self._answer(Ping(), State)
 
     def propose(self, body: bytes, signature: bytes) -> Standing:
         """Hand in a contract and return where it stands."""
-        return self._state(Propose(body, signature)).status
+        return self._answer(Propose(body, signature), State).status
 
     def status(self, contract: str) -> Standing:
         """Return where a contract stands at the site."""
-        return self._state(AskStatus(contract)).status
+        return self._answer(AskStatus(contract), State).status
 
     def cards(self) -> tuple[DatasetCard, ...]:
         """Return the cards that the owner publishes, their signatures checked.
@@ -233,14 +235,14 @@ class DatasiteProxy(Shown):
             A card is not signed by the key that it names, or the key changed: says
             which it was and is, and what to do.
         """
-        reply = self._publication(Browse())
+        reply = self._answer(Browse(), Publication)
         cards = []
         for body, signature in zip(reply.bodies, reply.signatures, strict=True):
             card = msgspec.json.decode(body, type=DatasetCard)
-            key = self._keys.setdefault(self.name, card.signing_key)
-            if card.signing_key != key:
-                raise self._changed(key, card.signing_key)
-            self._verify(key, signature, body)
+            self._key = self._key or card.signing_key
+            if card.signing_key != self._key:
+                raise self._changed(card.signing_key)
+            self._verify(signature, body)
             cards.append(card)
         return tuple(cards)
 
@@ -257,11 +259,11 @@ class DatasiteProxy(Shown):
         IntegrityError
             The site publishes under another key.
         """
-        reply = self._publication(Browse())
+        reply = self._answer(Browse(), Publication)
         cards = [msgspec.json.decode(b, type=DatasetCard) for b in reply.bodies]
         named = {card.signing_key for card in cards}
-        wanted = "".join(fingerprint.split()).lower()
-        found = [k for k in named if "".join(key_fingerprint(k).split()) == wanted]
+        wanted = digits_of(fingerprint)
+        found = [k for k in named if digits_of(key_fingerprint(k)) == wanted]
         if not found or len(named) != 1:
             shown = "; ".join(sorted(map(key_fingerprint, named))) or "no key"
             message = (
@@ -269,13 +271,13 @@ class DatasiteProxy(Shown):
                 "Nothing was accepted; ask the site owner again."
             )
             raise IntegrityError(message)
-        self._keys[self.name] = found[0]
+        self._key = found[0]
 
-    def _changed(self, known: str, now: str) -> IntegrityError:
+    def _changed(self, now: str) -> IntegrityError:
         fresh = key_fingerprint(now)
         message = (
-            f"The key of {self.name} changed: it was {key_fingerprint(known)}, it is "
-            f"{fresh}. Ask the site owner by telephone. If they changed it, call "
+            f"The key of {self.name} changed: it was {key_fingerprint(self._key)}, it "
+            f"is {fresh}. Ask the site owner by telephone. If they changed it, call "
             f'fed[{self.name!r}].accept_key("{fresh}") and request contracts anew: '
             "earlier ones name the old key."
         )
@@ -283,19 +285,19 @@ class DatasiteProxy(Shown):
 
     def mock_files(self, dataset: str) -> dict[str, bytes]:
         """Return the files of a mock half by name, their signatures checked."""
-        if self.name not in self._keys:
+        if not self._key:
             self.cards()
-        reply = self._publication(FetchMock(dataset))
+        reply = self._answer(FetchMock(dataset), Publication)
         items = zip(reply.names, reply.bodies, reply.signatures, strict=True)
         files = {}
         for name, body, signature in items:
-            self._verify(self._keys[self.name], signature, body)
+            self._verify(signature, body)
             files[name] = body
         return files
 
-    def _verify(self, key: str, signature: bytes, body: bytes) -> None:
+    def _verify(self, signature: bytes, body: bytes) -> None:
         try:
-            public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
+            public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self._key))
             public.verify(signature, body)
         except (InvalidSignature, ValueError) as error:
             message = (
@@ -304,18 +306,13 @@ class DatasiteProxy(Shown):
             )
             raise IntegrityError(message) from error
 
-    def _state(self, ask: Ask) -> State:
+    def _answer(self, ask: Ask, kind: type[R]) -> R:
         reply = self.ask(ask)
-        if isinstance(reply, State):
+        if isinstance(reply, kind):
             return reply
-        message = f"{self.name} answered a {type(reply).__name__} for a state."
-        raise WireError(message)
-
-    def _publication(self, ask: Ask) -> Publication:
-        reply = self.ask(ask)
-        if isinstance(reply, Publication):
-            return reply
-        message = f"{self.name} answered a {type(reply).__name__} for a publication."
+        message = (
+            f"{self.name} answered a {type(reply).__name__} for a {kind.__name__}."
+        )
         raise WireError(message)
 
     def _facts(self) -> list[tuple[str, object]]:

@@ -12,8 +12,8 @@ from fednb.display import html, text
 from fednb.display.code import code_html, code_text
 from fednb.display.egress import HEADERS, bounds, output_row
 from fednb.display.plans import PlanWords, plan_words
-from fednb.records.base import sha256_hex
 from fednb.records.carried import codes_in
+from fednb.records.keys import key_fingerprint
 from fednb.records.tasks import TrainingPlan
 
 if TYPE_CHECKING:
@@ -30,23 +30,6 @@ WEAK_EPSILON: Final = 10.0
 
 MAX_LINES: Final = 500
 """Outputs and participants shown; a contract with more is cautioned against."""
-
-
-def key_fingerprint(key: str) -> str:
-    """Return a public key's fingerprint, to compare by telephone.
-
-    Parameters
-    ----------
-    key
-        The key as hexadecimal digits.
-
-    Returns
-    -------
-    str
-        The first 32 hexadecimal digits of the SHA-256 of `key`'s text, in groups of 4.
-    """
-    digest = sha256_hex(key.lower().encode())[:32]
-    return " ".join(digest[i : i + 4] for i in range(0, 32, 4))
 
 
 def cautions(contract: Contract) -> tuple[str, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fednb.display import html, text
-from fednb.display.contract import key_fingerprint
 from fednb.display.hooks import Shown
+from fednb.records.keys import key_fingerprint
 from fednb.site.budgets import Budget, budgets_of
 from fednb.site.policy import read_policy
 

@@ -12,8 +12,8 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from fednb.display.contract import key_fingerprint
 from fednb.errors import HomeError, InputError, IntegrityError
+from fednb.records.keys import key_fingerprint
 from fednb.site.ledger import GENESIS, entry_holds, key_at, turns_to
 
 if TYPE_CHECKING:

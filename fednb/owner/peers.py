@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from fednb.display import html, text
 from fednb.display.hooks import Shown
 from fednb.errors import UnknownNameError
-from fednb.site.peers import keys_fingerprint
+from fednb.records.keys import keys_fingerprint
 
 if TYPE_CHECKING:
     from fednb.display.html import Html

@@ -9,11 +9,11 @@ from fednb.display.contract import (
     MAX_PURPOSE,
     contract_html,
     contract_text,
-    key_fingerprint,
 )
 from fednb.display.hooks import Shown
 from fednb.errors import InputError, UnknownNameError
 from fednb.owner.changes import ContractChanges
+from fednb.records.keys import key_fingerprint
 from fednb.site.approvals import last_decided
 
 if TYPE_CHECKING:

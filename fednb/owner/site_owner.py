@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from fednb.display import html, text
-from fednb.display.contract import key_fingerprint
 from fednb.display.hooks import Shown
 from fednb.errors import HomeError, InputError
 from fednb.imaging.tables import read_raw
@@ -35,6 +34,7 @@ from fednb.owner.peers import OwnerPeers
 from fednb.owner.policy import OwnerPolicy
 from fednb.owner.requests import Requests, requests_of
 from fednb.privacy.profiles import profile_named
+from fednb.records.keys import key_fingerprint
 from fednb.site.approvals import Approvals
 from fednb.site.catalog import Catalog, Source
 from fednb.site.home import Home

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
-from fednb.display.contract import MAX_PURPOSE, key_fingerprint
+from fednb.display.contract import MAX_PURPOSE
 from fednb.display.text import utc, visible
+from fednb.records.keys import key_fingerprint
 from fednb.serverextension.tree import tree_of
 
 if TYPE_CHECKING:

@@ -17,11 +17,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 from fednb.errors import InputError
-from fednb.records.base import sha256_hex
+from fednb.records.keys import DIGITS, digits_of, grouped, keys_fingerprint
 from fednb.site.verdicts import ALLOWED, deny
 
 if TYPE_CHECKING:
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from fednb.records.outputs import Decision
     from fednb.site.home import Home
     from fednb.site.ledger import Ledger
-
-_DIGITS: Final = 32
-_GROUP: Final = 4
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class Peer:
     site
         Its name.
     fingerprint
-        Of its keys, see `keys_fingerprint`.
+        Of its keys, see `fednb.records.keys.keys_fingerprint`.
     how
         Who vouched for it, in words.
     since
@@ -56,25 +52,6 @@ class Peer:
     fingerprint: str
     how: str
     since: float
-
-
-@lru_cache(maxsize=256)
-def keys_fingerprint(signing_key: str, agreement_key: str) -> str:
-    """Return a fingerprint of a site's two public keys, to compare by telephone.
-
-    Parameters
-    ----------
-    signing_key, agreement_key
-        Ed25519 and X25519 public keys, hexadecimal.
-
-    Returns
-    -------
-    str
-        The first 32 hexadecimal digits of a SHA-256, in groups of 4.
-    """
-    keys = f"{signing_key}\x1f{agreement_key}".lower()
-    digest = sha256_hex(keys.encode())[:_DIGITS]
-    return " ".join(digest[i : i + _GROUP] for i in range(0, _DIGITS, _GROUP))
 
 
 class Peers:
@@ -138,7 +115,7 @@ class Peers:
         site
             Name of the other site.
         fingerprint
-            As `keys_fingerprint` writes it; spaces do not count.
+            As `fednb.records.keys.keys_fingerprint` writes it; spaces do not count.
         how
             Who vouches for it.
 
@@ -149,7 +126,7 @@ class Peers:
         HomeError
             It could not be stored.
         """
-        plain = _grouped(fingerprint)
+        plain = _checked(fingerprint)
         if site == self._site:
             message = f"{site} is this site itself; confirm the keys of others."
             raise InputError(message)
@@ -205,12 +182,13 @@ def _listed(found: dict[str, str]) -> str:
     return ", ".join(f"{site} ({mark})" for site, mark in sorted(found.items()))
 
 
-def _grouped(fingerprint: str) -> str:
-    plain = "".join(fingerprint.split()).lower()
-    if len(plain) != _DIGITS or not set(plain) <= set("0123456789abcdef"):
+def _checked(fingerprint: str) -> str:
+    """Return a fingerprint as somebody typed it in the form that is stored."""
+    digits = digits_of(fingerprint)
+    if len(digits) != DIGITS or not set(digits) <= set("0123456789abcdef"):
         message = (
-            f"A fingerprint of a site's keys has {_DIGITS} hexadecimal digits; got "
+            f"A fingerprint of a site's keys has {DIGITS} hexadecimal digits; got "
             f"{fingerprint[:80]!r}. Its owner reads it from owner.peers."
         )
         raise InputError(message)
-    return " ".join(plain[i : i + _GROUP] for i in range(0, _DIGITS, _GROUP))
+    return grouped(digits)

@@ -12,7 +12,6 @@ from fednb.display.contract import (
     cautions,
     contract_html,
     contract_text,
-    key_fingerprint,
 )
 from fednb.display.egress import KINDS
 from fednb.display.html import scoped
@@ -29,6 +28,7 @@ from fednb.records.contracts import (
 from fednb.records.curves import SurvivalPlan
 from fednb.records.datasets import Column
 from fednb.records.heads import CoxPlan, LogisticPlan
+from fednb.records.keys import key_fingerprint
 from fednb.records.specs import ModelSpec, StrategySpec, TransformSpec
 from fednb.records.studies import StudyPlan
 from fednb.records.tasks import (

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fednb.errors import HomeError, InputError, UnknownNameError
-from fednb.site.peers import keys_fingerprint
+from fednb.records.keys import keys_fingerprint
 
 if TYPE_CHECKING:
     from conftest import Scientist

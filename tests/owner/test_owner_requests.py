@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fednb.display.contract import key_fingerprint
 from fednb.errors import InputError, UnknownNameError
 from fednb.owner.site_owner import SiteOwner
+from fednb.records.keys import key_fingerprint
 from fednb.records.messages import AskStatus, State
 from fednb.records.tasks import DescribePlan
 from fednb.wire.codec import decode_reply, encode

@@ -22,8 +22,8 @@ from counterparty import (
 from fednb.errors import InputError, UnknownNameError
 from fednb.owner.introductions import introduce
 from fednb.records.heads import LogisticPlan
+from fednb.records.keys import keys_fingerprint
 from fednb.records.messages import Refusal, State
-from fednb.site.peers import keys_fingerprint
 
 HEAD = LogisticPlan(target="death", covariates=("age",))
 
