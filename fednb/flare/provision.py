@@ -19,7 +19,7 @@ from nvflare.lighter.provisioner import Provisioner
 
 from fednb.errors import HomeError, InputError
 from fednb.flare.kit import CONFIG_FILE, Kind, KitConfig
-from fednb.records.base import Record
+from fednb.records.base import Record, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,6 @@ ROOT_DAYS: Final = 1825
 HEARTBEAT_TIMEOUT: Final = 60
 MAINTENANCE_TIMEOUT: Final = 5.0
 _ORG: Final = "fednb"
-_SITE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 _USER: Final = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
 _SESSIONS: Final = {
@@ -189,7 +188,7 @@ def check_project(spec: ProjectSpec) -> None:
 def _problems(spec: ProjectSpec) -> Iterator[str]:
     sites = [site.name for site in spec.sites]
     users = _users(spec)
-    short = [name for name in (spec.name, *sites) if not _SITE.fullmatch(name)]
+    short = [name for name in (spec.name, *sites) if not is_plain(name)]
     if short:
         yield f"Names must be 1 to 64 letters, digits, - and _; got {short}."
     foreign = [name for name in users if not _USER.fullmatch(name)]

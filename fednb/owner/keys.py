@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fednb.errors import HomeError
 from fednb.site.catalog import Catalog
-from fednb.site.home import Home
+from fednb.site.home import Home, put
 from fednb.site.keys import AGREEMENT, NEXT, SALT, SIGNING, SiteKeys
 from fednb.site.ledger import KNOWN_KEY, Ledger
 
@@ -52,22 +52,13 @@ def change_keys(path: Path, *, lost: bool) -> None:
         with home.transaction() as database:
             body = {"old": known, "salt": "kept" if salt else "new"}
             Ledger(home, old or fresh).turn(database, fresh, body)
-            remember_key(database, fresh.signing_public)
+            put(database, KNOWN_KEY, fresh.signing_public)
             _end_contracts(database, Ledger(home, fresh))
             Catalog(home, fresh).sign_anew(database)
         # moves the files; where this is cut short, the next start does it
         SiteKeys(folder, fresh.signing_public)
     finally:
         home.close()
-
-
-def remember_key(database: sqlite3.Connection, key: str) -> None:
-    """Store by which public key the site is known: a lost file is then noticed."""
-    database.execute(
-        "INSERT INTO site VALUES (?, ?) "
-        "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (KNOWN_KEY, key),
-    )
 
 
 def _first_key(home: Home) -> str:

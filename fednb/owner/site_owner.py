@@ -7,9 +7,6 @@ here holds from the server's next message on.
 from __future__ import annotations
 
 import os
-import re
-import shutil
-import subprocess
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from fednb.display import html, text
 from fednb.display.hooks import Shown
-from fednb.errors import HomeError, InputError
+from fednb.errors import HomeError
 from fednb.imaging.tables import read_raw
 from fednb.owner.budgets import OwnerBudgets
 from fednb.owner.datasets import (
@@ -28,16 +25,18 @@ from fednb.owner.datasets import (
     inferred_problems,
     wait_for_lock,
 )
-from fednb.owner.keys import change_keys, remember_key
+from fednb.owner.gpus import gpu_names
+from fednb.owner.keys import change_keys
 from fednb.owner.ledger import OwnerLedger
 from fednb.owner.peers import OwnerPeers
 from fednb.owner.policy import OwnerPolicy
 from fednb.owner.requests import Requests, requests_of
 from fednb.privacy.profiles import profile_named
+from fednb.records.base import check_name
 from fednb.records.keys import key_fingerprint
 from fednb.site.approvals import Approvals
 from fednb.site.catalog import Catalog, Source
-from fednb.site.home import Home
+from fednb.site.home import Home, put
 from fednb.site.keys import SiteKeys
 from fednb.site.ledger import KNOWN_KEY, Ledger
 from fednb.site.policy import change_policy, read_policy
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
     from fednb.display.html import Html
     from fednb.records.datasets import Column, DatasetCard
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TABLES: Final = "work/tables"
 _INFERRED: Final = (
     "You declared nothing: bounds and labels below were read from the table, and they "
@@ -118,7 +116,7 @@ class SiteOwner(Shown):
         HomeError
             There is a home already, there is something else, or it cannot be written.
         """
-        _check_name(name, "site")
+        check_name("site", name)
         profile_named(profile)
         _check_place(Path(path).expanduser().absolute())
         home = Home(path, create=True)
@@ -133,7 +131,8 @@ class SiteOwner(Shown):
             if not done:
                 message = f"Somebody else initialised {home.path} at the same time."
                 raise HomeError(message)
-            remember_key(database, keys.signing_public)
+            # a lost file is then noticed
+            put(database, KNOWN_KEY, keys.signing_public)
             body = {"site": name, "profile": profile, "key": keys.signing_public}
             Ledger(home, keys).append(database, "decision", body)
         home.close()
@@ -235,7 +234,6 @@ class SiteOwner(Shown):
         HomeError
             The home could not be written; the dataset was not registered.
         """
-        _check_name(name, "dataset")
         source = Source(
             name=name,
             table=Path(),
@@ -323,9 +321,7 @@ class SiteOwner(Shown):
         """Register one dataset at a time; delete its stored table where it fails."""
         handle = wait_for_lock(self.path / "owner.lock")
         try:
-            if name in self._catalog.names():
-                message = f"There is a dataset {name!r} already; choose another name."
-                raise InputError(message)
+            self._catalog.check_free(name)
             with ExitStack() as undo:
                 stored = self.path / _TABLES / f"{name}.csv"
                 undo.callback(stored.unlink, missing_ok=True)
@@ -360,29 +356,6 @@ class SiteOwner(Shown):
     def _html(self) -> Html:
         title = html.element("h2", f"Owner of {self.name}")
         return html.element("div", title, html.definition_list(self._facts()))
-
-
-def gpu_names() -> tuple[str, ...]:
-    """Return the names of this machine's GPUs; empty where there is none."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return ()
-    command = [tool, "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        found = subprocess.run(  # noqa: S603  (a fixed command of the driver)
-            command, capture_output=True, text=True, timeout=20, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    return tuple(line.strip() for line in found.stdout.splitlines() if line.strip())
-
-
-def _check_name(name: str, kind: str) -> None:
-    if not _NAME.fullmatch(name):
-        message = (
-            f"The name of a {kind} has 1 to 64 letters, digits, - and _; got {name!r}."
-        )
-        raise InputError(message)
 
 
 def _check_place(path: Path) -> None:

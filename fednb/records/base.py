@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Annotated, Final
 
 import msgspec
@@ -16,8 +17,38 @@ Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
 """A name on the wire; a longer one makes the message unreadable."""
 
 
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
 class Record(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """A frozen record; its tag is its class name, and unknown fields are refused."""
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name has 1 to 64 letters, digits, ``-`` and ``_``: it names files."""
+    return _PLAIN.fullmatch(name) is not None
+
+
+def check_name(kind: str, name: str) -> None:
+    """Refuse a name that is not plain.
+
+    Parameters
+    ----------
+    kind
+        What it names, for example ``"dataset"``.
+    name
+        What an owner chose.
+
+    Raises
+    ------
+    InputError
+        See `is_plain`.
+    """
+    if not is_plain(name):
+        message = (
+            f"The name of a {kind} has 1 to 64 letters, digits, - and _; got {name!r}."
+        )
+        raise InputError(message)
 
 
 def canonical(record: Record) -> bytes:

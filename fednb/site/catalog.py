@@ -13,7 +13,7 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,7 +22,7 @@ from fednb.imaging.quality import survey
 from fednb.imaging.tables import PATIENT, read_raw
 from fednb.privacy.disclosure import round_count
 from fednb.privacy.profiles import PROFILES
-from fednb.records.base import canonical, sha256_hex
+from fednb.records.base import canonical, check_name, sha256_hex
 from fednb.records.datasets import Column, DatasetCard, Manifest
 from fednb.site.mock import mock_images, mock_table
 
@@ -118,7 +118,7 @@ class Catalog:
     def __init__(self, home: Home, keys: SiteKeys) -> None:
         self._home = home
         self._keys = keys
-        self._known: dict[str, tuple[bytes, Registered]] = {}
+        self._known: dict[str, tuple[tuple[Any, ...], Registered]] = {}
 
     def create(
         self, source: Source, *, profile: str, gpus: tuple[str, ...], enter: Enter
@@ -151,7 +151,7 @@ class Catalog:
         HomeError
             The home could not be written; nothing of the dataset is left in it.
         """
-        self._check_name(source.name)
+        self.check_free(source.name)
         found = _surveyed(source)
         card = self._card(source, found, profile, gpus)
         mock = self._home.folder("mock") / source.name
@@ -168,6 +168,19 @@ class Catalog:
             undo.pop_all()
         return card, (*found.warnings, *self._derive())
 
+    def check_free(self, name: str) -> None:
+        """Refuse a name for a new dataset that is taken or not allowed.
+
+        Raises
+        ------
+        InputError
+            Says which.
+        """
+        check_name("dataset", name)
+        if name in self.names():
+            message = f"There is a dataset {name!r} already; choose another name."
+            raise InputError(message)
+
     def names(self) -> tuple[str, ...]:
         """Return the names of all datasets, sorted."""
         rows = self._home.database.execute("SELECT name FROM datasets ORDER BY name")
@@ -182,19 +195,15 @@ class Catalog:
         ).fetchone()
         if row is None:
             return None
-        body = row[0]
         known = self._known.get(name)
-        if known is None or known[0] != body:
-            manifest = msgspec.json.decode(body, type=Manifest)
+        if known is None or known[0] != row:
+            manifest = msgspec.json.decode(row[0], type=Manifest)
             card = msgspec.json.decode(row[1], type=DatasetCard)
-            digest = sha256_hex(body)
-            known = (
-                body,
-                Registered(
-                    manifest, card, digest, row[2], row[3], row[4], Path(row[5])
-                ),
+            signature, table, images, mock = row[2:]
+            found = Registered(
+                manifest, card, sha256_hex(row[0]), signature, table, images, Path(mock)
             )
-            self._known[name] = known
+            known = self._known[name] = (row, found)
         return known[1]
 
     def get(self, name: str) -> Registered:
@@ -287,14 +296,6 @@ class Catalog:
                 users=None,
             )
         return root
-
-    def _check_name(self, name: str) -> None:
-        if not name or not all(c.isalnum() or c in "-_" for c in name):
-            message = f"A dataset's name has letters, digits, - and _; got {name!r}."
-            raise InputError(message)
-        if name in self.names():
-            message = f"There is a dataset {name!r} already; choose another name."
-            raise InputError(message)
 
     def _insert(
         self,

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from fednb.storage import Folder
 
 if TYPE_CHECKING:
+    import sqlite3
     from pathlib import Path
 
 _MIGRATIONS: Final[tuple[str, ...]] = (
@@ -125,11 +126,19 @@ class Home(Folder):
         ).fetchone()
         return str(row[0]) if row else ""
 
-    def put(self, key: str, value: str) -> None:
-        """Store a setting of the site."""
-        with self.transaction() as database:
-            database.execute(
-                "INSERT INTO site VALUES (?, ?) "
-                "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                (key, value),
-            )
+
+def put(database: sqlite3.Connection, key: str, value: str) -> None:
+    """Store a setting of the site.
+
+    Parameters
+    ----------
+    database
+        A connection inside ``home.transaction()``.
+    key, value
+        As `Home.get` reads them.
+    """
+    database.execute(
+        "INSERT INTO site VALUES (?, ?) "
+        "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, value),
+    )

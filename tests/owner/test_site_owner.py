@@ -17,7 +17,8 @@ from fednb.errors import (
     UnknownNameError,
 )
 from fednb.owner import site_owner
-from fednb.owner.site_owner import SiteOwner, gpu_names
+from fednb.owner.gpus import gpu_names
+from fednb.owner.site_owner import SiteOwner
 from fednb.records.datasets import Column
 
 if TYPE_CHECKING:

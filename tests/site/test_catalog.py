@@ -15,7 +15,7 @@ from fednb.errors import DatasetError, HomeError, InputError, UnknownNameError
 from fednb.records.base import canonical
 from fednb.records.datasets import Column
 from fednb.site.catalog import Catalog, Source
-from fednb.site.home import Home
+from fednb.site.home import Home, put
 from fednb.site.keys import SiteKeys, signature_holds
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ MODALITIES = ("T1c", "FLAIR")
 @pytest.fixture
 def home(tmp_path: Path):
     home = Home(tmp_path / "home", create=True)
-    home.put("name", "ucsf")
+    with home.transaction() as database:
+        put(database, "name", "ucsf")
     yield home
     home.close()
 
@@ -255,11 +256,13 @@ def test_every_problem_is_listed_at_once(catalog: Catalog, source: Source):
     assert len(caught.value.problems) >= 4
 
 
-@pytest.mark.parametrize("name", ["", "a b", "../up", "a/b", "x.csv", "<b>"])
+@pytest.mark.parametrize("name", ["", "a b", "../up", "a/b", "x.csv", "<b>", "é"])
 def test_names_that_are_not_allowed(catalog: Catalog, source: Source, name: str):
     with pytest.raises(InputError) as caught:
         create(catalog, replace(source, name=name))
-    expected = f"A dataset's name has letters, digits, - and _; got {name!r}."
+    expected = (
+        f"The name of a dataset has 1 to 64 letters, digits, - and _; got {name!r}."
+    )
     assert str(caught.value) == expected
     assert catalog.names() == ()
 
@@ -269,6 +272,19 @@ def test_a_name_is_taken_once(catalog: Catalog, source: Source):
     with pytest.raises(InputError, match="There is a dataset 'glioma' already"):
         create(catalog, source)
     assert catalog.get("glioma").card == card
+
+
+def test_cards_that_were_signed_anew_are_seen_by_whoever_read_them_before(
+    catalog: Catalog, home: Home, source: Source
+):
+    create(catalog, source)
+    before = catalog.get("glioma").card
+    fresh = SiteKeys(home.folder("fresh"))
+    with home.transaction() as database:
+        Catalog(home, fresh).sign_anew(database)
+    after = catalog.get("glioma").card
+    assert before.signing_key != fresh.signing_public
+    assert after.signing_key == fresh.signing_public
 
 
 def test_an_unknown_dataset(catalog: Catalog, source: Source):

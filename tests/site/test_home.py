@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fednb.errors import HomeError
-from fednb.site.home import Home
+from fednb.site.home import Home, put
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +21,9 @@ def home(tmp_path: Path):
 
 def test_settings_are_kept(home: Home):
     assert home.get("name") == ""
-    home.put("name", "first")
-    home.put("name", "ucsf")
+    with home.transaction() as database:
+        put(database, "name", "first")
+        put(database, "name", "ucsf")
     again = Home(home.path)
     assert again.get("name") == "ucsf"
     again.close()
