@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 """Version of the messages; a site refuses any other."""
 
 MAX_MESSAGE_BYTES: Final = 2**30

@@ -123,5 +123,5 @@ def head_round(fed: Federation, contract: Contract, run: str, round_: int, parts
     found = []
     for site in contract.sites():
         ask = head_call(contract, site, run, round_, parts)
-        found += released(fed, site, ask)[1].outputs
+        found += released(fed, site, ask)[1].attested()
     return tuple(found)

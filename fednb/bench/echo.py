@@ -137,7 +137,9 @@ class EchoFederation(BaseFederation):
             owners.append(owner)
         introduce(owners)
         worker = EchoWorker()
-        self._servers = {n: SiteServer(self.root / n, worker) for n in names}
+        self._servers = {
+            n: SiteServer(self.root / n, worker, in_call=True) for n in names
+        }
         self.transport = InProcessTransport(
             {n: server.handle for n, server in self._servers.items()}
         )

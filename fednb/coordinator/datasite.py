@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from typing_extensions import override
 
 from fednb.coordinator.mockdata import MockData
@@ -23,6 +21,7 @@ from fednb.errors import (
     VersionError,
     WireError,
 )
+from fednb.privacy.signatures import signature_holds
 from fednb.records.datasets import DatasetCard
 from fednb.records.keys import digits_of, key_fingerprint
 from fednb.records.messages import (
@@ -296,15 +295,12 @@ class DatasiteProxy(Shown):
         return files
 
     def _verify(self, signature: bytes, body: bytes) -> None:
-        try:
-            public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self._key))
-            public.verify(signature, body)
-        except (InvalidSignature, ValueError) as error:
+        if not signature_holds(self._key, signature, body):
             message = (
                 f"A publication of {self.name} does not bear its signature; its key "
                 "may have changed. Ask the site owner."
             )
-            raise IntegrityError(message) from error
+            raise IntegrityError(message)
 
     def _answer(self, ask: Ask, kind: type[R]) -> R:
         reply = self.ask(ask)

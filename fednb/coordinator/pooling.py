@@ -7,10 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-from fednb.config import LONG_POLL_SECONDS
+from fednb.config import INLINE_BYTES, LONG_POLL_SECONDS
 from fednb.errors import (
     IntegrityError,
     RefusedError,
@@ -19,8 +16,10 @@ from fednb.errors import (
     WireError,
 )
 from fednb.privacy.pool import total, total_state
+from fednb.privacy.signatures import attestation_holds
 from fednb.records.messages import Call, Collect, Release, State
 from fednb.records.service import ReleaseLine
+from fednb.records.tasks import EmbeddingPlan, EvaluationPlan, TrainingPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,10 +73,15 @@ class Pool:
     ----------
     sites
         Proxies by name.
+    one_worker
+        See `fednb.wire.transport.Transport`.
     """
 
-    def __init__(self, sites: Mapping[str, DatasiteProxy]) -> None:
+    def __init__(
+        self, sites: Mapping[str, DatasiteProxy], *, one_worker: bool = False
+    ) -> None:
         self.sites = dict(sites)
+        self._one_worker = one_worker
         self._threads = ThreadPoolExecutor(
             max(4, len(self.sites)), thread_name_prefix="fednb-pool"
         )
@@ -130,8 +134,8 @@ class Pool:
             return release
 
         names = sorted(calls)
-        if len(names) == 1:
-            releases = [one(names[0])]
+        if len(names) == 1 or self._in_turn(calls[names[0]], contract):
+            releases = [one(name) for name in names]
         else:
             futures = [self._threads.submit(one, name) for name in names]
             # wait for all, so that no site is left working on a round given up
@@ -142,10 +146,21 @@ class Pool:
             releases = [future.result() for future in futures]
         outputs: dict[str, list[Output]] = {}
         for release in releases:
-            for output in release.outputs:
+            for output in release.attested():
                 outputs.setdefault(output.name, []).append(output)
         lines = tuple(_line(r, o) for r in releases for o in r.outputs)
         return Collected({n: tuple(found) for n, found in outputs.items()}, lines)
+
+    def _in_turn(self, call: Call, contract: Contract) -> bool:
+        """Whether sites are better called one after the other.
+
+        A worker that they share trains for one at a time, and where arrays are small
+        there is nothing else that threads could do meanwhile but take turns.
+        """
+        torch = TrainingPlan | EvaluationPlan | EmbeddingPlan
+        plan = contract.steps[call.place.step]
+        small = call.nbytes <= INLINE_BYTES
+        return self._one_worker and isinstance(plan, torch) and small
 
     def recall(self, stubs: Sequence[Output], contract: Contract) -> tuple[Output, ...]:
         """Return outputs that sites released before, as they keep them.
@@ -173,7 +188,7 @@ class Pool:
                 message = f"{stub.site} answered a {type(release).__name__}."
                 raise WireError(message)
             _check(release, stub.place, keys[stub.site])
-            found += [o for o in release.outputs if o.name == stub.name]
+            found += [o for o in release.attested() if o.name == stub.name]
         return tuple(found)
 
 
@@ -219,17 +234,15 @@ def _passing(error: SiteDownError | RefusedError, ask: Call | Collect) -> bool:
 
 def _check(release: Release, place: Place, key: str) -> None:
     """Refuse outputs that the site did not sign for this place."""
-    public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
-    try:
-        public.verify(release.head_signature, bytes.fromhex(release.head))
-        for output in release.outputs:
-            if output.place != place or output.site != release.site:
-                message = f"An output of {release.site} belongs to another round."
-                raise IntegrityError(message)
-            public.verify(output.signature, output.signed_bytes())
-    except InvalidSignature as error:
+    for output in release.outputs:
+        if output.place != place or output.site != release.site:
+            message = f"An output of {release.site} belongs to another round."
+            raise IntegrityError(message)
+    leaves = tuple(output.leaf() for output in release.outputs)
+    attestation = release.attestation
+    if leaves != attestation.leaves or not attestation_holds(key, attestation):
         message = f"A release of {release.site} does not bear its signature."
-        raise IntegrityError(message) from error
+        raise IntegrityError(message)
 
 
 def _line(release: Release, output: Output) -> ReleaseLine:

@@ -149,16 +149,14 @@ class Rounds:
                 weights = self.store.weights(self.contract.initial[str(step)])
                 arrays = {"weights": pack(weights)}
             else:
-                relayed = (self._box(step, visit - 1, stops[visit - 1], kept),)
+                (stub,) = self.store.relay(self.run, step, visit - 1)
+                relayed = (msgspec.structs.replace(stub, data=pack(kept["sealed"])),)
             found = self._collect(
                 step, visit, arrays, sites=(stops[visit],), relayed=relayed, attempt=0
             )
             last = visit + 1 == len(stops)
             (output,) = found.outputs["weights" if last else "relay"]
-            kept = {
-                "weights" if last else "sealed": np.asarray(unpack(output.data)),
-                "signature": np.frombuffer(output.signature, dtype=np.uint8),
-            }
+            kept = {"weights" if last else "sealed": np.asarray(unpack(output.data))}
             line = RoundLine(visit, {}, time.monotonic() - began, found.bytes)
             self._kept[step] = (output,)
             stubs = (_stub(output),)
@@ -166,14 +164,6 @@ class Rounds:
             visit += 1
         trained = np.asarray(kept["weights"], dtype=np.float32)
         self._keep_weights(step, StrategyState(visit, trained))
-
-    def _box(
-        self, step: int, visit: int, site: str, kept: Mapping[str, NDArray[Any]]
-    ) -> Output:
-        """Return the box that a visit handed on, as its site signed it."""
-        place = Place(self.contract.hash(), step, self.run, visit, 0)
-        signature = kept["signature"].tobytes()
-        return Output(site, place, "relay", "sealed", pack(kept["sealed"]), signature)
 
     def _summed(self, step: int, plan: SummedPlan) -> None:
         """Ask for totals until the replayed step is done; sites replay the same."""

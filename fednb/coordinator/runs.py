@@ -72,12 +72,15 @@ class Runs:
         self._changed = threading.Condition()
         self._closing = False
 
-    def close(self) -> None:
-        """Give up the rounds in progress; a later service resumes the runs."""
+    def give_up(self) -> None:
+        """Begin no round any more; a later service resumes the runs."""
         self._closing = True
         for controls in self._controls.values():
             controls.stopping.set()
             controls.running.set()
+
+    def close(self) -> None:
+        """Wait for the rounds in progress; cut them short before, by `give_up`."""
         self._threads.shutdown(wait=True)
 
     def start(self, run: str, body: bytes, signature: bytes) -> RunLine:

@@ -84,7 +84,7 @@ class Service:
         self._transport = transport
         self._initialise = initialise
         sites = {n: DatasiteProxy(n, self._sender(n)) for n in transport.sites()}
-        self._pool = Pool(sites)
+        self._pool = Pool(sites, one_worker=transport.one_worker)
         self._runs = Runs(store, self._pool)
         self._answers: dict[type, Callable[..., Record]] = {
             ListSites: self._list_sites,
@@ -112,6 +112,8 @@ class Service:
 
     def close(self) -> None:
         """End the runs' threads; what was finished is kept."""
+        self._runs.give_up()
+        self._transport.close()
         self._runs.close()
         self._pool.close()
         self._store.close()

@@ -67,10 +67,11 @@ class Federation(BaseFederation):
         with ExitStack() as opened:
             # where one home is held or damaged, the others are let go again
             for name, path in homes.items():
-                self._servers[name] = SiteServer(path, self._worker)
+                self._servers[name] = SiteServer(path, self._worker, in_call=True)
                 opened.callback(self._servers[name].close)
             self.transport = InProcessTransport(
-                {name: server.handle for name, server in self._servers.items()}
+                {name: server.handle for name, server in self._servers.items()},
+                self._worker.shut,
             )
             store = Store(coordinator)
             service = Service(store, self.transport, self._initialise)
@@ -157,7 +158,6 @@ class Federation(BaseFederation):
     def close(self) -> None:
         """End the runs, the worker and the servers."""
         super().close()
-        self._worker.shut()
         for server in self._servers.values():
             server.close()
         self._worker.close()

@@ -149,7 +149,6 @@ class Session:
                 return
             self._leave_word()
             self.ended.set()
-            self._transport.close()
             self._worker.shut()
             self._service.close()
             self._worker.close()

@@ -65,6 +65,8 @@ class FlareTransport:
         killed worker ends the job soon after, and the run goes on in the next one.
     """
 
+    one_worker = False
+
     def __init__(
         self,
         engine: CellEngine,

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from fednb.errors import Cause
 from fednb.records.arrays import Array, hash_of
 from fednb.records.base import Name, Record, sha256_hex
-from fednb.records.outputs import Output, Place
+from fednb.records.outputs import Attestation, Output, Place
 
 Standing = Literal[
     "ready",
@@ -84,6 +86,12 @@ class Call(Record, frozen=True):
     query_signature: bytes = b""
     wait: float = 0.5
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays and relayed outputs."""
+        arrays = [*self.arrays.values(), *(output.data for output in self.relayed)]
+        return sum(array.data.nbytes for array in arrays)
+
     def inputs(self) -> str:
         """Return a hash of the arrays: another attempt of a round has the same."""
         return hash_of(self.arrays)
@@ -97,7 +105,8 @@ class Call(Record, frozen=True):
             What `inputs` returned: hashing large arrays once is enough.
         """
         parts = [self.id, repr(self.place), self.query.hex(), inputs]
-        parts += [output.signature.hex() for output in self.relayed]
+        for output in self.relayed:
+            parts += [output.name, output.attestation.signature.hex()]
         return sha256_hex("\x1f".join(parts).encode())
 
 
@@ -161,18 +170,27 @@ class Release(Record, frozen=True):
         Who answers what.
     outputs
         As the contract names them.
-    head
-        Hash of the newest ledger entry, which covers this release.
-    head_signature
-        Ed25519 over `head`: kept by others, it shows a cut-off ledger.
+    attestation
+        The site's signature of all outputs and of its ledger's head.
     """
 
     site: str
     call: str
     place: Place
     outputs: tuple[Output, ...]
-    head: str
-    head_signature: bytes
+    attestation: Attestation
+
+    @property
+    def head(self) -> str:
+        """The ledger's head, 64 hexadecimal digits."""
+        return self.attestation.head.hex()
+
+    def attested(self) -> tuple[Output, ...]:
+        """Return the outputs, each with what the site signed of them all."""
+        return tuple(
+            msgspec.structs.replace(output, attestation=self.attestation)
+            for output in self.outputs
+        )
 
 
 class Publication(Record, frozen=True):

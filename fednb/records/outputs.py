@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from typing import Final
+
 from fednb.errors import Cause
 from fednb.records.arrays import Array
 from fednb.records.base import Name, Record, sha256_hex
 from fednb.records.contracts import OutputKind
+
+DIGEST_BYTES: Final = 32
 
 
 class Decision(Record, frozen=True):
@@ -48,8 +53,35 @@ class Place(Record, frozen=True):
     attempt: int
 
 
+class Attestation(Record, frozen=True):
+    """What a site signs of a release.
+
+    Attributes
+    ----------
+    head
+        Hash of the newest entry of the site's ledger, which covers the release, 32
+        bytes: kept by others, it shows a ledger that was cut off.
+    leaves
+        `Output.leaf` of each output, 32 bytes each.
+    signature
+        Ed25519 over both.
+    """
+
+    head: bytes = b""
+    leaves: tuple[bytes, ...] = ()
+    signature: bytes = b""
+
+    def is_whole(self) -> bool:
+        """Whether its parts have their lengths, so that it can be read in one way."""
+        return all(len(part) == DIGEST_BYTES for part in (self.head, *self.leaves))
+
+    def signed_bytes(self) -> bytes:
+        """Return what the signature covers."""
+        return b"fednb-release\x1f" + self.head + b"".join(self.leaves)
+
+
 class Output(Record, frozen=True):
-    """One output of one site, signed by the site.
+    """One output of one site.
 
     Attributes
     ----------
@@ -57,8 +89,10 @@ class Output(Record, frozen=True):
         Who, where in the run, which output of the contract, and how it is protected.
     data
         The elements.
-    signature
-        Ed25519 over place, site, name, kind and the SHA-256 of the data.
+    salt
+        Random: who knows the leaf of an output cannot try values of its data.
+    attestation
+        Of the release; in a `fednb.records.messages.Release` it stands once for all.
     """
 
     site: Name
@@ -66,16 +100,17 @@ class Output(Record, frozen=True):
     name: Name
     kind: OutputKind
     data: Array
-    signature: bytes = b""
+    salt: bytes = b""
+    attestation: Attestation = Attestation()
 
-    def signed_bytes(self, digest: str = "") -> bytes:
-        """Return what the site's signature covers.
+    def leaf(self, digest: str = "") -> bytes:
+        """Return the SHA-256 of all that the site vouches for.
 
         Parameters
         ----------
         digest
             SHA-256 of the data, where the caller has just computed it; empty: computed
-            here. Who checks a signature never passes one.
+            here. Who checks a leaf never passes one.
         """
         place = self.place
         parts = (
@@ -90,6 +125,7 @@ class Output(Record, frozen=True):
             self.kind,
             self.data.dtype,
             ",".join(map(str, self.data.shape)),
+            self.salt.hex(),
             digest or sha256_hex(self.data.data),
         )
-        return "\x1f".join(parts).encode()
+        return hashlib.sha256("\x1f".join(parts).encode()).digest()

@@ -131,7 +131,7 @@ class HostileCoordinator:
             reply = self.send(site, self.query(site, contract, plan, run=run))
             if not isinstance(reply, Release):
                 return None
-            outputs += reply.outputs
+            outputs += reply.attested()
         return total(outputs, contract.sites(), training=False)
 
     def round(
@@ -150,7 +150,7 @@ class HostileCoordinator:
             reply = self.send(site, Call(name, place, relayed=parts, **more))
             if not isinstance(reply, Release):
                 return ()
-            outputs += reply.outputs
+            outputs += reply.attested()
         return tuple(outputs)
 
     def fit(self, contract: Contract, rounds: int, **more: Any) -> list[Floats]:  # noqa: ANN401

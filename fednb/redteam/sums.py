@@ -12,7 +12,7 @@ from fednb.privacy.pool import total
 from fednb.records.arrays import pack, unpack
 from fednb.records.heads import LogisticPlan
 from fednb.records.messages import Call, Release
-from fednb.records.outputs import Place
+from fednb.records.outputs import Attestation, Place
 from fednb.records.specs import SplitSpec
 from fednb.redteam import peers
 from fednb.redteam.outcome import FEDNB, Attack, Outcome, recovered
@@ -150,11 +150,13 @@ def _forgeries(
         forged.append((replace(first, data=pack(values)), second, third))
     forged += [
         (replace(first, data=second.data), second, third),
-        (replace(first, data=second.data, signature=second.signature), second, third),
+        (replace(second, site=first.site), second, third),
+        (_listed(replace(first, data=second.data)), second, third),
         (first, first, third),
         (first, second),
-        (replace(first, signature=b""), second, third),
-        (replace(first, signature=secrets.token_bytes(64)), second, third),
+        (replace(first, attestation=Attestation()), second, third),
+        (_signed(first, secrets.token_bytes(64)), second, third),
+        (replace(first, attestation=second.attestation), second, third),
         (elsewhere[0], second, third),
         elsewhere,
         moments,
@@ -164,6 +166,19 @@ def _forgeries(
         (replace(first, place=elsewhere[0].place), second, third),
     ]
     return forged
+
+
+def _signed(output: Output, signature: bytes) -> Output:
+    """Return an output whose attestation has another signature."""
+    said = msgspec.structs.replace(output.attestation, signature=signature)
+    return msgspec.structs.replace(output, attestation=said)
+
+
+def _listed(output: Output) -> Output:
+    """Return an output that was added to what its site had signed."""
+    leaves = (*output.attestation.leaves, output.leaf())
+    said = msgspec.structs.replace(output.attestation, leaves=leaves)
+    return msgspec.structs.replace(output, attestation=said)
 
 
 def _with_arrays(

@@ -17,7 +17,7 @@ from fednb.privacy.secure_sum import MaskContext, mask
 from fednb.records.arrays import pack
 from fednb.records.heads import LogisticPlan
 from fednb.records.messages import Call, Release
-from fednb.records.outputs import Output, Place
+from fednb.records.outputs import DIGEST_BYTES, Attestation, Output, Place
 from fednb.records.specs import SplitSpec
 from fednb.redteam.outcome import FEDNB, Attack, Outcome
 from fednb.redteam.people import people
@@ -153,7 +153,7 @@ class _Session:
         reply = self._team.send("a", ask)
         if not isinstance(reply, Release):
             return None
-        self._output = reply.outputs[0]
+        self._output = reply.attested()[0]
         sites, played = self._keys.sites, self._keys.played
         nothing = [self._part(s, self._output, np.zeros(size)) for s in played]
         return total((self._output, *nothing), sites, training=False)
@@ -173,8 +173,10 @@ class _Session:
         ring = totals(len(THREE)).encode(values)
         data = pack(mask(ring, site, self._keys.agreement[site], context))
         unsigned = Output(site, real.place, real.name, "masked", data)
-        signature = self._keys.signing[site].sign(unsigned.signed_bytes())
-        return msgspec.structs.replace(unsigned, signature=signature)
+        said = Attestation(bytes(DIGEST_BYTES), (unsigned.leaf(),))
+        signature = self._keys.signing[site].sign(said.signed_bytes())
+        said = msgspec.structs.replace(said, signature=signature)
+        return msgspec.structs.replace(unsigned, attestation=said)
 
 
 class _Oracle:

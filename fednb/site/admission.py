@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fednb.errors import FednbError
+from fednb.privacy.signatures import signature_holds
 from fednb.records.arrays import Array
 from fednb.records.assessment import AssessmentPlan
 from fednb.records.base import Record, canonical, sha256_hex
@@ -19,7 +20,6 @@ from fednb.records.tasks import (
     StatisticsPlan,
     TrainingPlan,
 )
-from fednb.site.keys import signature_holds
 from fednb.site.verdicts import ALLOWED, deny, settle
 from fednb.strategies.registry import resolve
 

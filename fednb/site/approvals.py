@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from fednb.errors import Cause, InputError, UnknownNameError
 from fednb.privacy.contract_diff import contract_diff, only_tightens
+from fednb.privacy.signatures import signature_holds
 from fednb.records.base import canonical, sha256_hex
 from fednb.records.contracts import Contract, Status
-from fednb.site.keys import signature_holds
 from fednb.site.peers import Peers
 from fednb.site.verdicts import deny
 
@@ -29,11 +29,14 @@ _FOLLOWS: Final[dict[Status, tuple[Status, ...]]] = {
     "pending": ("approved", "denied"),
     "approved": ("revoked",),
 }
+# each with its newest decision: one look a contract, which every call takes thrice
 _CONTRACTS: Final = (
-    "SELECT CAST(hash AS TEXT), CAST(body AS BLOB), CAST(received AS REAL) "
-    "FROM contracts "
+    "SELECT CAST(c.hash AS TEXT), CAST(c.body AS BLOB), CAST(c.received AS REAL), "
+    "l.seq, l.time, l.kind, l.body, l.previous, l.hash, l.signature "
+    "FROM contracts AS c LEFT JOIN ledger AS l ON l.seq = (SELECT MAX(seq) FROM ledger "
+    "WHERE kind = 'decision' AND contract = c.hash) "
 )
-_Row = tuple[str, bytes, float]
+_Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Approvals:
         self._home = home
         self._ledger = ledger
         self.peers = Peers(home, ledger)
-        self._parsed: dict[str, Contract] = {}
+        self._read: dict[str, tuple[_Row, Filed | None]] = {}
 
     def receive(self, body: bytes, signature: bytes) -> Contract | Decision:
         """Read a proposed contract; a decision says why it cannot be considered."""
@@ -161,7 +164,7 @@ class Approvals:
         Somebody wrote into the database, or it is damaged. They are not in force;
         proposing such a contract again repairs it.
         """
-        return tuple(row[0] for row in self._rows() if self._parse(*row[:2]) is None)
+        return tuple(row[0] for row in self._rows() if self._filed(row) is None)
 
     def decide(
         self, contract_hash: str, status: Status, note: str = "", *, hand: bool = False
@@ -306,40 +309,43 @@ class Approvals:
 
     def _row(self, contract_hash: str) -> _Row | None:
         row: _Row | None = self._home.database.execute(
-            _CONTRACTS + "WHERE hash = ?", (contract_hash,)
+            _CONTRACTS + "WHERE c.hash = ?", (contract_hash,)
         ).fetchone()
         return row
 
     def _rows(self) -> list[_Row]:
-        order = "ORDER BY received DESC, rowid DESC"
+        order = "ORDER BY c.received DESC, c.rowid DESC"
         return self._home.database.execute(_CONTRACTS + order).fetchall()
 
     def _filed(self, row: _Row) -> Filed | None:
         """Return a contract as its newest decision in the ledger says it stands."""
-        digest, body, received = row
-        contract = self._parse(digest, body)
+        known = self._read.get(row[0])
+        if known is None or known[0] != row:
+            known = self._read[row[0]] = row, self._filed_anew(row)
+        filed = known[1]
+        if filed is None or filed.status not in {"pending", "approved"}:
+            return filed
+        over = filed.contract.expires <= time.time()
+        return replace(filed, status="expired") if over else filed
+
+    def _filed_anew(self, row: _Row) -> Filed | None:
+        digest, body, received, *entry = row
+        contract = _parsed(digest, body)
         if contract is None:
             return None
-        decision = self._ledger.decision(digest)
-        standing: Status = "pending"
-        decided, note = 0.0, ""
-        if decision is not None and decision.body["status"] != "pending":
-            standing = decision.body["status"]
-            decided, note = decision.time, decision.body["note"]
-        if standing in {"pending", "approved"} and contract.expires <= time.time():
-            standing = "expired"
-        return Filed(digest, contract, standing, received, decided, note)
+        decision = self._ledger.decided(tuple(entry)) if entry[0] else None
+        if decision is None or decision.body["status"] == "pending":
+            return Filed(digest, contract, "pending", received, 0.0, "")
+        status, note = decision.body["status"], decision.body["note"]
+        return Filed(digest, contract, status, received, decision.time, note)
 
-    def _parse(self, digest: str, body: bytes) -> Contract | None:
-        """Return the contract that a hash names; None where the bytes are others."""
-        if sha256_hex(body) != digest:
-            return None
-        if digest not in self._parsed:
-            try:
-                contract = msgspec.json.decode(body, type=Contract)
-            except (msgspec.DecodeError, InputError):
-                return None
-            if canonical(contract) != body:
-                return None
-            self._parsed[digest] = contract
-        return self._parsed[digest]
+
+def _parsed(digest: str, body: bytes) -> Contract | None:
+    """Return the contract that a hash names; None where the bytes are others."""
+    if sha256_hex(body) != digest:
+        return None
+    try:
+        contract = msgspec.json.decode(body, type=Contract)
+    except (msgspec.DecodeError, InputError):
+        return None
+    return contract if canonical(contract) == body else None

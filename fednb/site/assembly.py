@@ -15,6 +15,7 @@ from fednb.errors import DatasetError, IntegrityError
 from fednb.privacy.pool import total
 from fednb.privacy.profiles import PROFILES
 from fednb.privacy.sealing import open_sealed, relay_context
+from fednb.privacy.signatures import is_released
 from fednb.privacy.tables import StatisticsLayout
 from fednb.records.arrays import pack, unpack
 from fednb.records.assessment import AssessmentPlan
@@ -30,7 +31,6 @@ from fednb.site.admission import (
     route,
     run_state,
 )
-from fednb.site.keys import is_part
 from fednb.site.states import States, aggregate
 from fednb.site.work import Work
 from fednb.strategies.registry import resolve, strategy_of
@@ -156,7 +156,8 @@ class Assembly:
             return output
         frame = bytes(row[0]) if row[0] is not None else Path(row[1]).read_bytes()
         release = decode_as(frame, Release)
-        return next((o for o in release.outputs if o.name == output.name), output)
+        kept = next((o for o in release.outputs if o.name == output.name), output)
+        return msgspec.structs.replace(output, data=kept.data)
 
     def _train(
         self, work: Work, call: Call, contract: Contract, plan: TrainingPlan
@@ -261,7 +262,7 @@ class Assembly:
         """Return the total of the previous round from all participants' parts."""
         before = _before(call.place)
         for output in call.relayed:
-            if not is_part(output, before, contract):
+            if not is_released(output, before, contract):
                 message = f"The part of {output.site!r} is not what that site signed."
                 raise IntegrityError(message)
         return total(call.relayed, contract.sites(), training=False)
@@ -328,7 +329,7 @@ def _handed_on(call: Call, contract: Contract, before: str) -> Output:
     if len(call.relayed) == 1 and not call.arrays:
         (output,) = call.relayed
         named = (output.site, output.name, output.kind) == (before, "relay", "sealed")
-        if named and is_part(output, _before(call.place), contract):
+        if named and is_released(output, _before(call.place), contract):
             return output
     message = f"Visit {call.place.round} needs the one box that {before!r} signed."
     raise IntegrityError(message)
@@ -342,7 +343,7 @@ def _handed_out(
     last = msgspec.structs.replace(place, round=len(stops) - 1)
     for output in call.relayed:
         named = (output.site, output.name) == (stops[-1], "weights")
-        if named and is_part(output, last, contract):
+        if named and is_released(output, last, contract):
             return output
     message = f"The weights of step {place.step} need what {stops[-1]!r} signed."
     raise IntegrityError(message)

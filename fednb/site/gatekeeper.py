@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillWorking
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from fednb.config import LONG_POLL_SECONDS
@@ -50,7 +51,7 @@ from fednb.site.release import Outgoing, Releases
 from fednb.site.verdicts import deny, settle, verdict_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -80,10 +81,16 @@ class Gatekeeper:
         The site's home, locked by the server.
     worker
         The torch worker; embedded sites share one.
+    in_call
+        Whether a call is worked on in the thread that brought it, however long it
+        takes: where no connection could be lost meanwhile.
     """
 
-    def __init__(self, home: Home, worker: WorkerProcess) -> None:
+    def __init__(
+        self, home: Home, worker: WorkerProcess, *, in_call: bool = False
+    ) -> None:
         self._home = home
+        self._in_call = in_call
         self._keys = SiteKeys(home.folder("keys"), home.get(KNOWN_KEY))
         self._ledger = Ledger(home, self._keys)
         self._approvals = Approvals(home, self._ledger)
@@ -104,13 +111,15 @@ class Gatekeeper:
         """Stop taking work, and wait for what is left: the worker is shut before."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def handle(self, ask: Ask) -> bytes:
+    def handle(self, ask: Ask, about: dict[str, object]) -> bytes:
         """Answer a message.
 
         Parameters
         ----------
         ask
             Any message of the closed list.
+        about
+            Takes up what was asked, for `refuse`.
 
         Returns
         -------
@@ -118,7 +127,7 @@ class Gatekeeper:
             A frame that `fednb.site.release` made.
         """
         if isinstance(ask, Call):
-            return self._call(ask)
+            return self._call(ask, about)
         if isinstance(ask, Collect):
             return self._collect(ask)
         if isinstance(ask, Propose):
@@ -190,45 +199,56 @@ class Gatekeeper:
         filed = self._approvals.find(digest)
         return self._releases.state(filed.status if filed else "unknown")
 
-    def _call(self, call: Call) -> bytes:
-        inputs = call.inputs()
-        digest = call.digest(inputs)
+    def _call(self, call: Call, about: dict[str, object]) -> bytes:
         place = call.place
-        about: dict[str, object] = {
+        about |= {
             "call": call.id,
             "contract": place.contract,
             "step": place.step,
             "run": place.run,
             "round": place.round,
         }
+        inputs = call.inputs()
         with self._intake:
-            known = self._releases.recorded(call.id, digest)
-            if isinstance(known, Decision):
-                return self._releases.refuse(known, about)
-            if known is not None:
-                return known
-            working = self._working.get(call.id)
-            if working is None:
-                admitted = self._admit(call, inputs)
-                if isinstance(admitted, Decision):
-                    return self._releases.refuse(admitted, about)
-                work, contract = admitted
-                if self._executor.is_light(work):
-                    return self._run(call, digest, work, contract)
-                future = self._threads.submit(self._run, call, digest, work, contract)
-                working = self._working[call.id] = _Working(future, about)
-        return self._wait(call.id, working, call.wait)
+            answer = self._taken(call, inputs, about)
+        return answer()
+
+    def _taken(
+        self, call: Call, inputs: str, about: dict[str, object]
+    ) -> Callable[[], bytes]:
+        """Take a call in, one at a time, and return what brings its answer."""
+        digest = call.digest(inputs)
+        known = self._releases.recorded(call.id, digest)
+        if known is not None:
+            return partial(self._told, known, about)
+        working = self._working.get(call.id)
+        if working is None:
+            admitted = self._admit(call, inputs)
+            if isinstance(admitted, Decision):
+                return partial(self._told, admitted, about)
+            run = partial(self._run, call, digest, *admitted)
+            if self._executor.is_light(admitted[0]):
+                # what it answers is settled before another is admitted
+                return partial(self._told, run(), about)
+            if self._in_call:
+                return run
+            working = _Working(self._threads.submit(run), about)
+            self._working[call.id] = working
+        return partial(self._wait, call.id, working, call.wait)
+
+    def _told(self, answer: bytes | Decision, about: dict[str, object]) -> bytes:
+        if isinstance(answer, Decision):
+            return self._releases.refuse(answer, about)
+        return answer
 
     def _collect(self, ask: Collect) -> bytes:
         working = self._working.get(ask.id)
         if working is not None:
             return self._wait(ask.id, working, ask.wait)
-        known = self._releases.recorded(ask.id, "")
-        if isinstance(known, bytes):
-            return known
         reason = f"Call {ask.id} is not known here; send it in full."
-        decision = known or deny("call.known", reason, "unknown-contract")
-        return self._releases.refuse(decision, {"call": ask.id})
+        unknown = deny("call.known", reason, "unknown-contract")
+        known = self._releases.recorded(ask.id, "") or unknown
+        return self._told(known, {"call": ask.id})
 
     def _wait(self, call_id: str, working: _Working, wait: float) -> bytes:
         """Hold a call open for a while, then say that it is being worked on."""

@@ -6,21 +6,16 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING, Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-    Ed25519PrivateKey,
-    Ed25519PublicKey,
-)
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fednb.errors import IntegrityError
+from fednb.records.outputs import Attestation
 from fednb.storage import secret_file
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from fednb.records.contracts import Contract
-    from fednb.records.outputs import Output, Place
 
 
 SIGNING: Final = "signing.key"
@@ -77,6 +72,12 @@ class SiteKeys:
         """Return the Ed25519 signature of `data`, 64 bytes."""
         return self._signing.sign(data)
 
+    def attest(self, head: str, leaves: tuple[bytes, ...]) -> Attestation:
+        """Sign a release: the ledger's head (hex) and a leaf of each output."""
+        unsigned = Attestation(bytes.fromhex(head), leaves)
+        signature = self.sign(unsigned.signed_bytes())
+        return msgspec.structs.replace(unsigned, signature=signature)
+
     def salted(self, *parts: str) -> bytes:
         """Return an HMAC-SHA256 of `parts` under the site's secret salt."""
         message = "\x1f".join(parts).encode()
@@ -108,38 +109,3 @@ def _signing(path: Path) -> Ed25519PrivateKey:
 
 def _public(key: Ed25519PrivateKey) -> str:
     return key.public_key().public_bytes_raw().hex()
-
-
-def signature_holds(public_key: str, signature: bytes, data: bytes) -> bool:
-    """Whether `signature` over `data` belongs to an Ed25519 public key (hex)."""
-    try:
-        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
-        key.verify(signature, data)
-    except (InvalidSignature, ValueError, TypeError):  # TypeError: text in the database
-        return False
-    return True
-
-
-def is_part(output: Output, place: Place, contract: Contract) -> bool:
-    """Whether an output is what its site signed for a round.
-
-    Parameters
-    ----------
-    output
-        As it was relayed.
-    place
-        Names contract, step, run and round; the attempt does not count.
-    contract
-        Binds the participants' keys.
-    """
-    keys = {p.site: p.signing_key for p in contract.participants}
-    there = output.place
-    follows = (there.contract, there.step, there.run, there.round) == (
-        place.contract,
-        place.step,
-        place.run,
-        place.round,
-    )
-    return follows and signature_holds(
-        keys.get(output.site, ""), output.signature, output.signed_bytes()
-    )

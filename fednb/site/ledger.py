@@ -21,13 +21,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fednb.errors import InputError, IntegrityError
-from fednb.site.keys import SiteKeys, signature_holds
+from fednb.privacy.signatures import signature_holds
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
     from fednb.site.home import Home
+    from fednb.site.keys import SiteKeys
 
 GENESIS = "0" * 64
 KNOWN_KEY: Final = "signing_key"
@@ -36,6 +37,11 @@ KNOWN_KEY: Final = "signing_key"
 _HEAD: Final = re.compile(r"[0-9a-f]{64}")
 
 _ENTRIES: Final = "SELECT seq, time, kind, body, previous, hash, signature FROM ledger "
+_TIP: Final = (
+    "SELECT COALESCE((SELECT value FROM site WHERE key = ?), ''), "
+    "COALESCE((SELECT MAX(seq) FROM ledger), 0) + 1, "
+    "COALESCE((SELECT hash FROM ledger ORDER BY seq DESC LIMIT 1), ?)"
+)
 Row = tuple[int, float, str, str, str, str, bytes]
 
 
@@ -85,7 +91,7 @@ class Ledger:
 
     def append(
         self, database: sqlite3.Connection, kind: str, body: dict[str, Any]
-    ) -> tuple[str, bytes]:
+    ) -> str:
         """Add an entry inside the caller's transaction.
 
         Parameters
@@ -97,11 +103,12 @@ class Ledger:
 
         Returns
         -------
-        hash, signature
-            The new head and the site's signature of it.
+        hash
+            The new head.
         """
-        self._check_current(database)
-        return self._append(database, kind, body, *_tip(database))
+        known, seq, previous = _tip(database)
+        self._check_current(known)
+        return self._append(database, kind, body, seq, previous)
 
     def _append(
         self,
@@ -110,7 +117,7 @@ class Ledger:
         body: dict[str, Any],
         seq: int,
         previous: str,
-    ) -> tuple[str, bytes]:
+    ) -> str:
         now = time.time()
         text = json.dumps(body, sort_keys=True, separators=(",", ":"))
         digest = entry_hash(seq, now, kind, text, previous)
@@ -119,7 +126,7 @@ class Ledger:
             "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)",
             (seq, now, kind, text, previous, digest, signature),
         )
-        return digest, signature
+        return digest
 
     def turn(
         self, database: sqlite3.Connection, fresh: SiteKeys, body: dict[str, Any]
@@ -135,14 +142,14 @@ class Ledger:
         body
             With ``old``, the old public key, and what else is worth to be said.
         """
-        seq, previous = _tip(database)
+        _, seq, previous = _tip(database)
         named = {"new": fresh.signing_public, "agreement": fresh.agreement_public}
         lost = fresh.signing_public == self._keys.signing_public
         whole = {**body, **named, "lost": lost}
         proof = fresh.sign(_handover(whole, previous)).hex()
         self._append(database, "keys", {**whole, "proof": proof}, seq, previous)
 
-    def record(self, kind: str, body: dict[str, Any]) -> tuple[str, bytes]:
+    def record(self, kind: str, body: dict[str, Any]) -> str:
         """Add an entry in a transaction of its own."""
         with self._home.transaction() as database:
             return self.append(database, kind, body)
@@ -183,8 +190,16 @@ class Ledger:
             "ORDER BY seq DESC LIMIT 1",
             (contract,),
         ).fetchone()
-        if row is None:
-            return None
+        return self.decided(row) if row else None
+
+    def decided(self, row: Row) -> Entry | None:
+        """Return a decision as it was entered; None where it does not hold.
+
+        Parameters
+        ----------
+        row
+            The newest of a contract.
+        """
         known = row[-2] in self._signed and row[-2] == entry_hash(*row[:-2])
         if not known and not self._holds(row):
             return None
@@ -232,7 +247,7 @@ class Ledger:
             if not _HEAD.fullmatch(head):
                 message = f"{head!r} is not a head: a head has 64 hexadecimal digits."
                 raise InputError(message)
-        self._check_current(self._home.database)
+        self._check_current(self._home.get(KNOWN_KEY))
         self._turns = None
         rows = self._home.database.execute(_ENTRIES + "ORDER BY seq")
         expected, seen, count = GENESIS, set(), 0
@@ -249,12 +264,9 @@ class Ledger:
                 raise IntegrityError(message)
         return count
 
-    def _check_current(self, database: sqlite3.Connection) -> None:
+    def _check_current(self, known: str) -> None:
         """Refuse to go on with keys that somebody changed beside this."""
-        row = database.execute(
-            "SELECT value FROM site WHERE key = ?", (KNOWN_KEY,)
-        ).fetchone()
-        if row is not None and row[0] != self._keys.signing_public:
+        if known and known != self._keys.signing_public:
             message = "The site's keys were changed meanwhile; open the home anew."
             raise IntegrityError(message)
 
@@ -338,12 +350,10 @@ def entry_holds(row: Row, key: str) -> bool:
     )
 
 
-def _tip(database: sqlite3.Connection) -> tuple[int, str]:
-    """Return the number of the next entry, and the hash that it follows."""
-    row = database.execute(
-        "SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1"
-    ).fetchone()
-    return (row[0] + 1, row[1]) if row else (1, GENESIS)
+def _tip(database: sqlite3.Connection) -> tuple[str, int, str]:
+    """Return the site's known key, the next entry's number, and what it follows."""
+    known, seq, previous = database.execute(_TIP, (KNOWN_KEY, GENESIS)).fetchone()
+    return known, seq, previous
 
 
 def _handover(body: dict[str, Any], previous: str) -> bytes:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
 import numpy as np
 
 from fednb.config import INLINE_BYTES
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from fednb.site.work import Page
 
 _KEPT_ROUNDS = 2
+_SALT_BYTES = 16
 _FAULTS_TOLD = 3
 """Failures of a contract's own code of which type and line are told."""
 
@@ -209,12 +209,14 @@ class Releases:
             for name, values in sorted(outgoing.vectors.items())
         )
         outputs = tuple(output for output, _ in made)
+        leaves = tuple(output.leaf(digest) for output, digest in made)
         stored = Path()
         with self._home.transaction() as database:
             body = _entry(call, made, outgoing.decisions)
-            head, signature = self._ledger.append(database, "release", body)
+            head = self._ledger.append(database, "release", body)
+            attestation = self._keys.attest(head, leaves)
             frame = encode(
-                Release(self._site, call.id, call.place, outputs, head, signature)
+                Release(self._site, call.id, call.place, outputs, attestation)
             )
             inline = frame if len(frame) <= INLINE_BYTES else None
             if inline is None:
@@ -257,10 +259,9 @@ class Releases:
                 f"the contract names at most {spec.elements} and {spec.bytes}."
             )
             raise InputError(message)
-        unsigned = Output(self._site, outgoing.call.place, name, spec.kind, data)
-        digest = sha256_hex(data.data)
-        signature = self._keys.sign(unsigned.signed_bytes(digest))
-        return msgspec.structs.replace(unsigned, signature=signature), digest
+        salt = secrets.token_bytes(_SALT_BYTES)
+        output = Output(self._site, outgoing.call.place, name, spec.kind, data, salt)
+        return output, sha256_hex(data.data)
 
     def _protected(
         self, outgoing: Outgoing, spec: OutputSpec, values: NDArray[np.generic]

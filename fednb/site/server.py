@@ -26,6 +26,9 @@ class SiteServer:
         The home folder.
     worker
         A torch worker to share with other sites in this process; None: one's own.
+    in_call
+        Whether `handle` returns only when a task has ended. Without, a call is held
+        open for a while, and "working" is answered: a connection does not last.
 
     Raises
     ------
@@ -33,12 +36,18 @@ class SiteServer:
         There is no home, it is of a newer schema, or another server holds it.
     """
 
-    def __init__(self, path: str | Path, worker: WorkerProcess | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        worker: WorkerProcess | None = None,
+        *,
+        in_call: bool = False,
+    ) -> None:
         self._home = Home(path)
         self._home.lock()
         self._own_worker = worker is None
         self._worker = worker or WorkerProcess()
-        self._gatekeeper = Gatekeeper(self._home, self._worker)
+        self._gatekeeper = Gatekeeper(self._home, self._worker, in_call=in_call)
 
     @property
     def path(self) -> Path:
@@ -62,7 +71,7 @@ class SiteServer:
         with boundary:
             ask = decode_ask(frame)
             boundary.about["message"] = type(ask).__name__
-            boundary.reply = self._gatekeeper.handle(ask)
+            boundary.reply = self._gatekeeper.handle(ask, boundary.about)
         return boundary.reply
 
     def close(self) -> None:

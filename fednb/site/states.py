@@ -24,10 +24,10 @@ from safetensors.numpy import load_file
 from fednb.config import INLINE_BYTES
 from fednb.errors import HomeError, IntegrityError
 from fednb.privacy.pool import total_state
+from fednb.privacy.signatures import is_released
 from fednb.records.arrays import Array, pack, unpack
 from fednb.records.base import sha256_hex
 from fednb.records.tasks import TrainingPlan
-from fednb.site.keys import is_part
 from fednb.strategies.base import StrategyState
 from fednb.strategies.registry import strategy_of
 from fednb.wire.tensors import save_once
@@ -225,7 +225,7 @@ def aggregate(
     parts: dict[str, list[Output]] = {name: [] for name in strategy.awaited(before)}
     place = msgspec.structs.replace(place, round=before.round)
     for output in relayed:
-        if output.name not in parts or not is_part(output, place, contract):
+        if output.name not in parts or not is_released(output, place, contract):
             message = f"The part of {output.site!r} is not what that site signed."
             raise IntegrityError(message)
         parts[output.name].append(output)

@@ -24,10 +24,17 @@ class InProcessTransport:
     ----------
     handlers
         For each site its server: bytes in, bytes out.
+    interrupt
+        Ends what the sites are working on, on `close`.
     """
 
-    def __init__(self, handlers: dict[str, Handler]) -> None:
+    one_worker = True
+
+    def __init__(
+        self, handlers: dict[str, Handler], interrupt: Callable[[], None] = lambda: None
+    ) -> None:
         self._handlers = dict(handlers)
+        self._interrupt = interrupt
         self._down: set[str] = set()
         self._observers: list[Observer] = []
 
@@ -60,6 +67,11 @@ class InProcessTransport:
             raise SiteDownError(site, detail="taken down before the answer arrived")
         self._show(site, "from-site", answer)
         return answer
+
+    def close(self) -> None:
+        """See `fednb.wire.transport.Transport.close`."""
+        self._down.update(self._handlers)
+        self._interrupt()
 
     def _show(self, site: str, direction: Direction, message: bytes) -> None:
         for observer in self._observers:

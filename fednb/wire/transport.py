@@ -6,7 +6,15 @@ from typing import Protocol
 
 
 class Transport(Protocol):
-    """Carries messages from the coordinator's service to sites."""
+    """Carries messages from the coordinator's service to sites.
+
+    Attributes
+    ----------
+    one_worker
+        Whether the sites share this process and one torch worker.
+    """
+
+    one_worker: bool
 
     def sites(self) -> tuple[str, ...]:
         """Return the names of all sites, up or down, sorted."""
@@ -31,6 +39,10 @@ class Transport(Protocol):
         UnknownNameError
             There is no site of that name.
         """
+        ...
+
+    def close(self) -> None:
+        """Let no call wait any longer; every later one finds its site down."""
         ...
 
 

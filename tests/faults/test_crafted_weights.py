@@ -66,7 +66,7 @@ class Coordinator:
             for s, r in zip(SITES, replies, strict=True)
             if isinstance(r, Refusal)
         ]
-        return [o for r in replies for o in r.outputs if o.name == "update"]
+        return [o for r in replies for o in r.attested() if o.name == "update"]
 
     def refusal(self, site, round_, **given) -> str:
         """Return what the ledger says of a call that must be refused."""

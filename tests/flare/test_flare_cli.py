@@ -12,6 +12,7 @@ from worlds import processes_under
 
 from fednb.cli import app
 from fednb.cli.root import ERROR_STATUS
+from fednb.config import PROTOCOL_VERSION
 from fednb.flare import processes
 from fednb.flare.kit import Kit
 
@@ -86,6 +87,6 @@ def test_a_kit_that_is_provisioned_serves_its_own_party_only(tmp_path):
     config = out / "aspen" / "local" / "fednb.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"protocol": 99}))
     found = told("site", "serve", kits["aspen"])
-    assert "speaks protocol version 99; this fednb speaks 1. Update the older" in found
+    assert f"99; this fednb speaks {PROTOCOL_VERSION}. Update the older" in found
     assert "is not empty" in told("provision", project, "--out", out)
     assert processes_under(out) == []

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from safetensors.numpy import load_file
 from small_studies import SITES, serve, small
 
+from fednb.config import PROTOCOL_VERSION
 from fednb.coordinator.handles import Preview
 from fednb.embedded.federation import Federation
 from fednb.phantom.demo import DATASET
@@ -49,7 +50,7 @@ class Transcript:
 def walk(frame: bytes) -> dict:
     """Read a frame without the code under test."""
     magic, version, length = struct.unpack_from("<3sBQ", frame)
-    assert (magic, version) == (b"FNB", 1)
+    assert (magic, version) == (b"FNB", PROTOCOL_VERSION)
     assert not any(frame[12 + length :])
     return msgspec.msgpack.decode(frame[12 : 12 + length])
 
@@ -115,7 +116,9 @@ def test_every_release_holds_what_an_approved_contract_names(transcript):
         contract = transcript.contracts[place["contract"]]
         keys = {p.site: p.signing_key for p in contract.participants}
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(keys[site]))
-        key.verify(reply["head_signature"], bytes.fromhex(reply["head"]))
+        said = reply["attestation"]
+        signed = b"".join((b"fednb-release\x1f", said["head"], *said["leaves"]))
+        key.verify(said["signature"], signed)
         named = {(o.step, o.name): o for o in contract.outputs}
         for output in reply["outputs"]:
             count += 1

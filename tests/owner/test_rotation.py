@@ -9,8 +9,9 @@ import pytest
 
 from fednb.errors import HomeError, IntegrityError
 from fednb.owner.site_owner import SiteOwner
+from fednb.privacy.signatures import signature_holds
 from fednb.records.base import canonical
-from fednb.site.keys import SiteKeys, signature_holds
+from fednb.site.keys import SiteKeys
 from fednb.site.ledger import Ledger
 from fednb.site.server import SiteServer
 

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from fednb.errors import DatasetError, HomeError, InputError, UnknownNameError
+from fednb.privacy.signatures import signature_holds
 from fednb.records.base import canonical
 from fednb.records.datasets import Column
 from fednb.site.catalog import Catalog, Source
 from fednb.site.home import Home, put
-from fednb.site.keys import SiteKeys, signature_holds
+from fednb.site.keys import SiteKeys
 
 if TYPE_CHECKING:
     import sqlite3

@@ -125,10 +125,9 @@ def _reported(folder, contract, part):
     context = MaskContext(part.place, part.name, contract.participants)
     ring = totals(3).encode(np.array([50.0, 20.0, 1.0, 30.0]))
     data = pack(mask(ring, part.site, keys.agreement, context))
-    unsigned = msgspec.structs.replace(part, data=data, signature=b"")
-    return msgspec.structs.replace(
-        unsigned, signature=keys.sign(unsigned.signed_bytes())
-    )
+    unsigned = msgspec.structs.replace(part, data=data)
+    attestation = keys.attest(part.attestation.head.hex(), (unsigned.leaf(),))
+    return msgspec.structs.replace(unsigned, attestation=attestation)
 
 
 def test_one_site_cannot_be_subtracted_from_two_fits(tmp_path):

@@ -168,7 +168,7 @@ class Door:
         answered = query(self.fed, SITE, contract)
         self.recorded = self.server.handle(encode(answered))
         body = canonical(contract)
-        relayed = decode_reply(self.recorded).outputs
+        relayed = decode_reply(self.recorded).attested()
         asks = (
             Ping(),
             Browse(),

@@ -115,7 +115,9 @@ def test_a_later_attempt_must_relay_the_totals_of_the_earlier_one(tables):
     moments = head_round(tables, contract, "run-z", 0)
     released(tables, "a", head_call(contract, "a", "run-z", 1, moments))
     again = [
-        released(tables, s, head_call(contract, s, "run-z", 0, attempt=1))[1].outputs[0]
+        released(tables, s, head_call(contract, s, "run-z", 0, attempt=1))[
+            1
+        ].attested()[0]
         for s in ("b", "c")
     ]
     # a has answered round 1 and gives no more of round 0: the sets do not mix
@@ -221,7 +223,7 @@ def test_embeddings_of_another_requester_cannot_be_used(tmp_path):
         b"\x80\x04\x95 pickled",
         encode(Ping())[:-1],
         encode(Ping()) + b"x",
-        b"FNB\x02" + encode(Ping())[4:],
+        b"FNB\x01" + encode(Ping())[4:],
         encode(Refusal("a", "internal", "reply instead of ask")),
     ],
 )

@@ -8,7 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fednb.errors import IntegrityError
-from fednb.site.keys import SiteKeys, signature_holds
+from fednb.privacy.signatures import signature_holds
+from fednb.site.keys import SiteKeys
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -46,9 +46,9 @@ def test_head_and_outputs_bear_the_signature_of_the_site(answered):
     contract, _, release, _ = answered
     named = next(p for p in contract.participants if p.site == "a")
     key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(named.signing_key))
-    key.verify(release.head_signature, bytes.fromhex(release.head))
-    for output in release.outputs:
-        key.verify(output.signature, output.signed_bytes())
+    said = release.attestation
+    key.verify(said.signature, said.signed_bytes())
+    assert said.leaves == tuple(output.leaf() for output in release.outputs)
 
 
 def test_the_same_question_twice_is_masked_twice_differently(tables, answered):

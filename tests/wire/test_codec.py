@@ -8,20 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fednb.config import PROTOCOL_FRAME_BYTES
+from fednb.config import PROTOCOL_FRAME_BYTES, PROTOCOL_VERSION
 from fednb.errors import WireError
 from fednb.records.arrays import Array, pack, unpack
 from fednb.records.messages import Call, Ping, Refusal, Release, State
-from fednb.records.outputs import Output, Place
+from fednb.records.outputs import Attestation, Output, Place
 from fednb.wire.codec import decode_as, decode_ask, decode_reply, encode
 
 PLACE = Place("c", 0, "r", 0, 0)
 
 
+def framed(body: bytes) -> bytes:
+    return struct.pack("<3sBQ", b"FNB", PROTOCOL_VERSION, len(body)) + body
+
+
 def test_a_frame_is_header_payload_and_nothing_else():
     frame = encode(Ping())
     magic, version, length = struct.unpack_from("<3sBQ", frame)
-    assert (magic, version, length) == (b"FNB", 1, len(frame) - 12)
+    assert (magic, version, length) == (b"FNB", PROTOCOL_VERSION, len(frame) - 12)
     assert msgspec.msgpack.decode(frame[12:]) == {"type": "Ping"}
 
 
@@ -95,14 +99,14 @@ def test_an_ask_is_no_reply_and_a_reply_no_ask():
 
 def test_unknown_fields_are_refused():
     body = msgspec.msgpack.encode({"type": "Ping", "also": 1})
-    frame = struct.pack("<3sBQ", b"FNB", 1, len(body)) + body
+    frame = framed(body)
     with pytest.raises(WireError, match="could not be read"):
         decode_ask(frame)
 
 
 def test_the_message_of_an_error_says_nothing_of_the_content():
     body = msgspec.msgpack.encode({"type": "StopRun", "run": 5, "name": "John Doe"})
-    frame = struct.pack("<3sBQ", b"FNB", 1, len(body)) + body
+    frame = framed(body)
     with pytest.raises(WireError) as error:
         decode_ask(frame)
     assert str(error.value) == "The message could not be read."
@@ -113,7 +117,7 @@ def test_another_version_says_which_side_to_update():
     with pytest.raises(WireError) as error:
         decode_ask(frame)
     assert str(error.value) == (
-        "The message has protocol version 7; this fednb speaks 1. "
+        f"The message has protocol version 7; this fednb speaks {PROTOCOL_VERSION}. "
         "Update the older side."
     )
 
@@ -134,7 +138,7 @@ def test_padding_must_be_empty_and_short():
 
 def test_deep_nesting_is_refused():
     body = b"\x81\xa4type" + b"\x91" * 100_000 + b"\xc0"
-    frame = struct.pack("<3sBQ", b"FNB", 1, len(body)) + body
+    frame = framed(body)
     with pytest.raises(WireError):
         decode_ask(frame)
 
@@ -147,7 +151,10 @@ def test_of_one_kind_only():
 
 @given(st.binary(max_size=200))
 def test_no_bytes_do_anything_but_raise_a_wire_error(data):
-    for frame in (data, struct.pack("<3sBQ", b"FNB", 1, len(data)) + data):
+    for frame in (
+        data,
+        framed(data),
+    ):
         try:
             decode_ask(frame)
         except WireError as error:
@@ -167,9 +174,11 @@ def test_large_arrays_are_the_same_bytes_on_the_wire(size):
     large = np.arange(size, dtype=np.uint8)
     data = {"a": pack(large), "b": pack(small), "c": pack(large[::-1].copy())}
     call = Call("id", PLACE, data)
-    outputs = tuple(Output("s", PLACE, n, "table", d, b"sig") for n, d in data.items())
-    release = Release("s", "id", PLACE, outputs, "ab", b"sig")
+    outputs = tuple(Output("s", PLACE, n, "table", d, b"salt") for n, d in data.items())
+    release = Release(
+        "s", "id", PLACE, outputs, Attestation(b"head", (b"leaf",), b"sig")
+    )
     for record in (call, release):
         body = msgspec.msgpack.encode(record)
-        assert encode(record) == struct.pack("<3sBQ", b"FNB", 1, len(body)) + body
+        assert encode(record) == framed(body)
     assert decode_ask(encode(call)) == call
