@@ -29,7 +29,7 @@ from fednb.results.assessment import EvaluationReport, report_of
 from fednb.results.curves import SurvivalResult
 from fednb.results.embedding import EmbeddingResult
 from fednb.results.evaluation import EvaluationResult, SplitScore, hanley_mcneil
-from fednb.results.fitted import Source, cox_result, logistic_result
+from fednb.results.fitted import cox_result, logistic_result
 from fednb.results.statistics import ColumnSummary, StatisticsResult
 from fednb.results.training import TrainingResult, rounds_of
 from fednb.survival.curves import CurveDesign, CurveStage
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from fednb.records.heads import HeadPlan
     from fednb.records.service import Outcome, StepOutcome
     from fednb.records.specs import SummedPlan
+    from fednb.results.parts import Origin
     from fednb.results.survival import CoxResult, LogisticResult
     from fednb.survival.registry import Analysis, Stage
 
@@ -107,10 +108,8 @@ class Reading:
         return StatisticsResult(
             dataset=self.contract.dataset,
             columns=tuple(ColumnSummary.of(s) for s in found),
-            sites=self.contract.sites(),
-            profile=profile.name,
             by=plan.by,
-            releases=step.releases,
+            **self._origin(step),
         )
 
     def _training(self, plan: TrainingPlan, step: StepOutcome) -> TrainingResult:
@@ -149,9 +148,7 @@ class Reading:
         return EvaluationResult(
             splits=(score,),
             target=str(plan.model.training.target),
-            sites=self.contract.sites(),
-            profile=self.contract.privacy.profile,
-            releases=step.releases,
+            **self._origin(step),
         )
 
     def _embedding(self, plan: EmbeddingPlan, step: StepOutcome) -> EmbeddingResult:
@@ -162,13 +159,8 @@ class Reading:
             embedding_width(training.network),
             training.split,
         )
-        return EmbeddingResult(
-            ref=ref,
-            sites=self.contract.sites(),
-            n=round(float(_total(step)[0])),
-            profile=self.contract.privacy.profile,
-            releases=step.releases,
-        )
+        n = round(float(_total(step)[0]))
+        return EmbeddingResult(ref=ref, n=n, **self._origin(step))
 
     def _head(self, plan: HeadPlan, step: StepOutcome) -> tuple[HeadDesign, HeadState]:
         analysis, stage = self.stage(plan, step)
@@ -185,13 +177,7 @@ class Reading:
 
     def _assessment(self, plan: AssessmentPlan, step: StepOutcome) -> EvaluationReport:
         design, state = self.stage(plan, step)
-        found = report_of(plan, design, state)
-        return replace(
-            found,
-            sites=self.contract.sites(),
-            profile=self.contract.privacy.profile,
-            releases=step.releases,
-        )
+        return replace(report_of(plan, design, state), **self._origin(step))
 
     def _survival(self, plan: SurvivalPlan, step: StepOutcome) -> SurvivalResult:
         design, stage = self.stage(plan, step)
@@ -207,22 +193,23 @@ class Reading:
             event=plan.event,
             by=plan.by,
             competing=plan.competing,
-            sites=self.contract.sites(),
-            profile=self.contract.privacy.profile,
-            releases=step.releases,
+            **self._origin(step),
         )
 
     def _cox(self, plan: CoxPlan, step: StepOutcome) -> CoxResult:
         design, state = self._head(plan, step)
-        return cox_result(plan, design, state, self._source(step))
+        return cox_result(plan, design, state, self._origin(step))
 
     def _logistic(self, plan: LogisticPlan, step: StepOutcome) -> LogisticResult:
         design, state = self._head(plan, step)
-        return logistic_result(plan, design, state, self._source(step))
+        return logistic_result(plan, design, state, self._origin(step))
 
-    def _source(self, step: StepOutcome) -> Source:
-        contract = self.contract
-        return Source(contract.sites(), contract.privacy.profile, step.releases)
+    def _origin(self, step: StepOutcome) -> Origin:
+        return {
+            "sites": self.contract.sites(),
+            "profile": self.contract.privacy.profile,
+            "releases": step.releases,
+        }
 
 
 def _total(step: StepOutcome) -> Floats:

@@ -11,16 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from fednb.display import html, text
-from fednb.display.hooks import Shown
 from fednb.errors import InputError, RunError, UnknownNameError
-from fednb.results.parts import (
-    count_text,
-    new_axes,
-    plain,
-    profile_lines,
-    releases_html,
-    releases_line,
-)
+from fednb.results.parts import PooledResult, count_text, new_axes, plain
 from fednb.results.performance import performance_of
 from fednb.survival.assessment import AssessmentDesign, AssessmentState
 from fednb.survival.meta_analysis import expit
@@ -33,7 +25,6 @@ if TYPE_CHECKING:
 
     from fednb.display.html import Html
     from fednb.records.assessment import AssessmentPlan
-    from fednb.records.service import ReleaseLine
     from fednb.results.performance import Measure, Performance, Subgroup
     from fednb.survival.registry import Analysis, Stage
 
@@ -47,10 +38,11 @@ TABLES: tuple[Table, ...] = (
     "missing",
 )
 _FIGURES = ("measure", "value", "95 % CI", "release", "note")
+_GROUPS = ("column", "level", "n", "events", "index", "95 % CI")
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class EvaluationReport(Shown):
+class EvaluationReport(PooledResult):
     """How well a finished model predicts, at the sites that were asked.
 
     Attributes
@@ -64,12 +56,8 @@ class EvaluationReport(Shown):
     missing
         Patients without a value, by column; ``""``: any of them. Over the whole
         dataset, as the profile rounds them.
-    sites, trained
-        Sites assessed; sites that the model was fitted at, empty where not known.
-    profile
-        Disclosure profile.
-    releases
-        What the numbers are made of.
+    trained
+        Sites that the model was fitted at; empty where not known.
     """
 
     plan: AssessmentPlan
@@ -77,10 +65,7 @@ class EvaluationReport(Shown):
     n: int
     events: int
     missing: tuple[tuple[str, int], ...] = ()
-    sites: tuple[str, ...] = ()
     trained: tuple[str, ...] = ()
-    profile: str = "standard"
-    releases: tuple[ReleaseLine, ...] = ()
 
     def __getitem__(self, name: str) -> Measure:
         """Return a figure by its name.
@@ -274,17 +259,16 @@ class EvaluationReport(Shown):
         ]
 
     def _text(self) -> str:
-        lines = ["Evaluation report", *profile_lines(self.profile)]
+        lines: list[str] = []
         for heading, facts in self._chapters():
             lines += ["", heading, text.fields(facts, indent="  ")]
         lines += ["", "Model performance", text.table(_FIGURES, self._figures())]
         if self.performance.subgroups:
-            headers = ("column", "level", "n", "events", "index", "95 % CI")
-            lines += ["", "Fairness: subgroups", text.table(headers, self._groups())]
-        return "\n".join([*lines, "", releases_line(self.releases)])
+            lines += ["", "Fairness: subgroups", text.table(_GROUPS, self._groups())]
+        return self._page_text("Evaluation report", *lines, "")
 
     def _html(self) -> Html:
-        parts = [html.badge("caution", line) for line in profile_lines(self.profile)]
+        parts: list[Html] = []
         for heading, facts in self._chapters():
             parts += [html.element("h4", heading), html.definition_list(facts)]
         parts.append(html.element("h4", "Model performance"))
@@ -296,11 +280,9 @@ class EvaluationReport(Shown):
                 html.details("Calibration", html.table(names, rows, max_rows=100))
             )
         if self.performance.subgroups:
-            headers = ("column", "level", "n", "events", "index", "95 % CI")
             parts.append(html.element("h4", "Fairness: subgroups"))
-            parts.append(html.table(headers, self._groups(), max_rows=100))
-        heading = html.element("h3", "Evaluation report")
-        return html.element("div", heading, *parts, releases_html(self.releases))
+            parts.append(html.table(_GROUPS, self._groups(), max_rows=100))
+        return self._page_html(html.element("h3", "Evaluation report"), *parts)
 
 
 def report_of(plan: AssessmentPlan, design: Analysis, state: Stage) -> EvaluationReport:

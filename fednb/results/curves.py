@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fednb.display import html, text
-from fednb.display.hooks import Shown
 from fednb.errors import InputError, UnknownNameError
-from fednb.privacy.profiles import PROFILES, STANDARD
+from fednb.privacy.profiles import profile_named
+from fednb.privacy.rounding import show_count
 from fednb.results.curve_plots import Steps, at_risk_table, draw_steps
 from fednb.results.curve_tables import (
     curves_table,
@@ -20,7 +20,7 @@ from fednb.results.curve_tables import (
     survival_table,
     table_at,
 )
-from fednb.results.parts import count_text, profile_lines, releases_html, releases_line
+from fednb.results.parts import MAX_HEADING, PooledResult, count_text, sites_line
 from fednb.survival.aalen_johansen import CumulativeIncidence, aalen_johansen
 from fednb.survival.kaplan_meier import SurvivalCurve, kaplan_meier_from_counts
 from fednb.survival.logrank import LogRankTest, logrank_sums, logrank_test
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fednb.display.html import Html
-    from fednb.records.service import ReleaseLine
     from fednb.survival.curves import CurveTables
 
     Floats = NDArray[np.float64]
@@ -43,7 +42,7 @@ _NOT_REACHED = "not reached"
 
 
 @dataclass(frozen=True, repr=False, eq=False, kw_only=True)
-class SurvivalResult(Shown):
+class SurvivalResult(PooledResult):
     """The result of a `SurvivalPlan`: one curve a group.
 
     Attributes
@@ -56,13 +55,11 @@ class SurvivalResult(Shown):
         Of the groups, in the order of the tables; one empty label without groups.
     duration, event, by, competing
         Columns; the last two may be empty.
-    sites
-        Sites that took part.
-    profile
-        Disclosure profile. In all but the open one, times are merged intervals, counts
-        are rounded, and a group's deaths count only from sites that may show them.
-    releases
-        What the numbers are made of.
+
+    Notes
+    -----
+    Under all profiles but the open one, times are merged intervals, counts are rounded,
+    and a group's deaths count only from sites that may show them.
     """
 
     tables: CurveTables
@@ -72,9 +69,6 @@ class SurvivalResult(Shown):
     event: str
     by: str = ""
     competing: str = ""
-    sites: tuple[str, ...] = ()
-    profile: str = "standard"
-    releases: tuple[ReleaseLine, ...] = ()
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -280,11 +274,7 @@ class SurvivalResult(Shown):
         return [self._shown(counts[max(place, 0)]) for place in places.tolist()]
 
     def _shown(self, count: float) -> str:
-        rules = PROFILES.get(self.profile, STANDARD)
-        if rules.exact:
-            return str(round(count))
-        whole = round(count / 10) * 10 if count >= rules.threshold else 0
-        return count_text(whole, self.profile)
+        return show_count(round(count), profile_named(self.profile))
 
     def _causes(self) -> tuple[str, ...]:
         return (self.event, self.competing) if self.competing else (self.event,)
@@ -297,7 +287,7 @@ class SurvivalResult(Shown):
     def _length(self, group: str, causes: tuple[int, ...]) -> int:
         """Return how many intervals a curve has: cut where too few are at risk."""
         place = self.labels.index(group)
-        least = max(PROFILES.get(self.profile, STANDARD).threshold, 1)
+        least = max(profile_named(self.profile).threshold, 1)
         exposed = self.tables.exposed[list(causes), place].min(axis=0)
         # a number at risk that went through a secure sum is off by its last digit
         enough = np.flatnonzero(exposed > least - 1e-6)
@@ -308,7 +298,7 @@ class SurvivalResult(Shown):
             raise UnknownNameError("group", group, self.labels)
         steps = self._length(group, causes)
         if not steps:
-            rules = PROFILES.get(self.profile, STANDARD)
+            rules = profile_named(self.profile)
             message = (
                 f"There is no curve of {self._name(group)!r}: no site has "
                 f"{rules.threshold} patients at risk and {rules.threshold} events of "
@@ -340,8 +330,7 @@ class SurvivalResult(Shown):
         return (self._name(group), n, events, text.Digits(sites), middle, bounds)
 
     def _heading(self) -> str:
-        names = ", ".join(map(text.visible, self.sites))
-        return f"Survival by {text.visible(self.duration)} at {names}"
+        return sites_line(f"Survival by {text.visible(self.duration)}", self.sites)
 
     def _facts(self) -> list[tuple[str, object]]:
         facts: list[tuple[str, object]] = [("event", self.event)]
@@ -360,19 +349,15 @@ class SurvivalResult(Shown):
         return facts
 
     def _text(self) -> str:
-        lines = [self._heading(), *profile_lines(self.profile)]
-        lines += [text.fields(self._facts(), indent="  "), ""]
-        lines += [text.table(_HEADERS, self._rows()), "", releases_line(self.releases)]
-        return "\n".join(lines)
+        facts = text.fields(self._facts(), indent="  ")
+        grid = text.table(_HEADERS, self._rows())
+        return self._page_text(self._heading(), facts, "", grid, "")
 
     def _html(self) -> Html:
-        return html.element(
-            "div",
-            html.element("p", html.escape(self._heading(), 1000)),
-            *(html.badge("caution", line) for line in profile_lines(self.profile)),
+        return self._page_html(
+            html.element("p", html.escape(self._heading(), MAX_HEADING)),
             html.definition_list(self._facts()),
             html.table(_HEADERS, self._rows()),
-            releases_html(self.releases),
         )
 
 

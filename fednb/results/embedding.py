@@ -6,25 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from fednb.display import html, text
-from fednb.display.hooks import Shown
 from fednb.errors import InputError
-from fednb.results.parts import (
-    count_text,
-    profile_lines,
-    releases_html,
-    releases_line,
-)
+from fednb.results.parts import PooledResult, count_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fednb.display.html import Html
-    from fednb.records.service import ReleaseLine
     from fednb.records.specs import EmbeddingRef
+
+_TITLE = "Embeddings, held at the sites"
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class EmbeddingResult(Shown):
+class EmbeddingResult(PooledResult):
     """The result of an `EmbeddingPlan`: a name for values that never leave.
 
     Plans accept it in place of its `ref`.
@@ -33,21 +28,12 @@ class EmbeddingResult(Shown):
     ----------
     ref
         The contract and step that made the embeddings, and their width.
-    sites
-        Sites that hold them.
     n
         Patients, rounded, over all sites.
-    profile
-        Disclosure profile.
-    releases
-        The sites' receipts.
     """
 
     ref: EmbeddingRef
-    sites: tuple[str, ...]
     n: int = 0
-    profile: str = "standard"
-    releases: tuple[ReleaseLine, ...] = ()
 
     @property
     def data(self) -> NoReturn:
@@ -92,15 +78,8 @@ class EmbeddingResult(Shown):
         ]
 
     def _text(self) -> str:
-        lines = ["Embeddings, held at the sites", *profile_lines(self.profile)]
-        lines += [text.fields(self._facts(), indent="  ")]
-        return "\n".join([*lines, releases_line(self.releases)])
+        return self._page_text(_TITLE, text.fields(self._facts(), indent="  "))
 
     def _html(self) -> Html:
-        return html.element(
-            "div",
-            html.element("h3", "Embeddings, held at the sites"),
-            *(html.badge("caution", line) for line in profile_lines(self.profile)),
-            html.definition_list(self._facts()),
-            releases_html(self.releases),
-        )
+        facts = html.definition_list(self._facts())
+        return self._page_html(html.element("h3", _TITLE), facts)

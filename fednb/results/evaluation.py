@@ -7,15 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from fednb.display import html, text
-from fednb.display.hooks import Shown
 from fednb.errors import InputError, UnknownNameError
 from fednb.results.parts import (
+    MAX_HEADING,
+    PooledResult,
     count_text,
     new_axes,
     plain,
-    profile_lines,
-    releases_html,
-    releases_line,
+    sites_line,
 )
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from fednb.display.html import Html
-    from fednb.records.service import ReleaseLine
 
 _HEADERS = ("split", "n", "AUC", "SE", "log-loss", "Brier")
 
@@ -98,7 +96,7 @@ class SplitScore:
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class EvaluationResult(Shown):
+class EvaluationResult(PooledResult):
     """The result of an `EvaluationPlan`.
 
     Attributes
@@ -107,22 +105,10 @@ class EvaluationResult(Shown):
         One score a split; the first one is the result's own `auc` and so on.
     target
         Column that is predicted.
-    model_sha256
-        Hash of the weights.
-    sites
-        Sites that took part.
-    profile
-        Disclosure profile.
-    releases
-        What the numbers are made of.
     """
 
     splits: tuple[SplitScore, ...]
     target: str
-    model_sha256: str = ""
-    sites: tuple[str, ...] = ()
-    profile: str = "standard"
-    releases: tuple[ReleaseLine, ...] = ()
 
     def of(self, split: str) -> SplitScore:
         """Return the score on a split.
@@ -219,27 +205,12 @@ class EvaluationResult(Shown):
         ]
 
     def _heading(self) -> str:
-        names = ", ".join(map(text.visible, self.sites))
-        return f"Evaluation of {text.visible(self.target)} at {names}"
+        return sites_line(f"Evaluation of {text.visible(self.target)}", self.sites)
 
     def _text(self) -> str:
-        lines = [self._heading(), *profile_lines(self.profile), ""]
-        lines += [
-            text.table(self._headers(), self._rows()),
-            "",
-            releases_line(self.releases),
-        ]
-        return "\n".join(lines)
+        grid = text.table(self._headers(), self._rows())
+        return self._page_text(self._heading(), "", grid, "")
 
     def _html(self) -> Html:
-        says = [
-            html.element("p", html.badge("caution", line))
-            for line in profile_lines(self.profile)
-        ]
-        return html.element(
-            "div",
-            html.element("p", html.escape(self._heading(), 1000)),
-            *says,
-            html.table(self._headers(), self._rows()),
-            releases_html(self.releases),
-        )
+        heading = html.element("p", html.escape(self._heading(), MAX_HEADING))
+        return self._page_html(heading, html.table(self._headers(), self._rows()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -22,8 +22,9 @@ from fednb.survival.sandwich import sandwich
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fednb.records.heads import CoxPlan, LogisticPlan
-    from fednb.records.service import ReleaseLine
+    from fednb.records.heads import CoxPlan, HeadPlan, LogisticPlan
+    from fednb.results.parts import Origin
+    from fednb.survival.formula import Terms
     from fednb.survival.moments import Standardisation
     from fednb.survival.newton import NewtonOptions, NewtonState
     from fednb.survival.ph_test import PhTest
@@ -31,21 +32,6 @@ if TYPE_CHECKING:
     from fednb.survival.sums import LikelihoodSums
 
     Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a result says about where it comes from.
-
-    Attributes
-    ----------
-    sites, profile, releases
-        As in `fednb.results.heads.HeadResult`.
-    """
-
-    sites: tuple[str, ...]
-    profile: str
-    releases: tuple[ReleaseLine, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +55,31 @@ class _Fit:
         return rounding_covariance(self.sums, self.options, self.beta)
 
 
+class _Fields(TypedDict):
+    """The fields of a `HeadResult` that every head fills alike."""
+
+    penalizer: float
+    l1_ratio: float
+    terms: Terms | None
+    pairs: PairCounts | None
+    evaluated_on: str
+    precision_shift: float
+    shifts: dict[str, Floats]
+
+
 def cox_result(
-    plan: CoxPlan, design: HeadDesign, state: HeadState, source: Source
+    plan: CoxPlan, design: HeadDesign, state: HeadState, origin: Origin
 ) -> CoxResult:
     """Return the result of a Cox head.
+
+    Parameters
+    ----------
+    plan, design
+        What was asked, and what the contract fixed of it.
+    state
+        Where the rounds ended.
+    origin
+        Of the numbers.
 
     Raises
     ------
@@ -97,35 +104,21 @@ def cox_result(
         estimate=replace(fitted, covariance=errors).rescale(fit.scale.mean, std),
         model_covariance=model / std[:, None] / std,
         robust=plan.robust,
-        penalizer=plan.penalizer,
-        l1_ratio=plan.l1_ratio,
-        terms=design.terms,
-        sites=source.sites,
-        pairs=_pairs(state.metrics),
-        evaluated_on=plan.evaluate_on,
-        precision_shift=_shift(fit),
-        shifts=_shifts(fit, state, errors),
-        profile=source.profile,
-        releases=source.releases,
         duration=plan.duration,
         event=plan.event,
         strata=", ".join(plan.strata),
         ties=plan.ties,
         baseline=_baseline(design, state),
         ph_test=_ph_test(state, fitted.names),
+        **_fields(plan, design, state, fit, errors),
+        **origin,
     )
 
 
 def logistic_result(
-    plan: LogisticPlan, design: HeadDesign, state: HeadState, source: Source
+    plan: LogisticPlan, design: HeadDesign, state: HeadState, origin: Origin
 ) -> LogisticResult:
-    """Return the result of a logistic head.
-
-    Raises
-    ------
-    RunError
-        The fit has not ended.
-    """
+    """Return the result of a logistic head; see `cox_result`."""
     fit = _read(state)
     metrics = state.metrics if state.metrics is not None else np.zeros(5)
     positives = round(float(metrics[1]))
@@ -145,20 +138,27 @@ def logistic_result(
     )
     return LogisticResult(
         estimate=fitted,
-        penalizer=plan.penalizer,
-        l1_ratio=plan.l1_ratio,
-        terms=design.terms,
-        sites=source.sites,
-        pairs=_pairs(state.metrics),
-        evaluated_on=plan.evaluate_on,
-        precision_shift=_shift(fit),
-        shifts=_shifts(fit, state, spread),
-        profile=source.profile,
-        releases=source.releases,
         target=plan.target,
         positives=positives,
         negatives=round(float(metrics[0])) - positives,
+        **_fields(plan, design, state, fit, spread),
+        **origin,
     )
+
+
+def _fields(
+    plan: HeadPlan, design: HeadDesign, state: HeadState, fit: _Fit, errors: Floats
+) -> _Fields:
+    """Return what Cox and logistic results share, for a covariance of errors."""
+    return {
+        "penalizer": plan.penalizer,
+        "l1_ratio": plan.l1_ratio,
+        "terms": design.terms,
+        "pairs": _pairs(state.metrics),
+        "evaluated_on": plan.evaluate_on,
+        "precision_shift": _shift(fit),
+        "shifts": _shifts(fit, state, errors),
+    }
 
 
 def _ph_test(state: HeadState, names: tuple[str, ...]) -> PhTest | None:

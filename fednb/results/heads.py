@@ -10,16 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 
 from fednb.display import html, text
-from fednb.display.hooks import Shown
 from fednb.errors import UnknownNameError
 from fednb.results.caller_rows import design, expanded
-from fednb.results.parts import (
-    new_axes,
-    plain,
-    profile_lines,
-    releases_html,
-    releases_line,
-)
+from fednb.results.parts import PooledResult, new_axes, plain
 from fednb.survival.wald import WaldTable, wald_table
 
 if TYPE_CHECKING:
@@ -30,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fednb.display.html import Html
-    from fednb.records.service import ReleaseLine
     from fednb.survival.concordance import PairCounts
     from fednb.survival.formula import Terms
 
@@ -69,7 +61,7 @@ class Estimate(Protocol):
 
 
 @dataclass(frozen=True, repr=False, eq=False, kw_only=True)
-class HeadResult(Shown):
+class HeadResult(PooledResult):
     """A fitted head; `CoxResult` and `LogisticResult` say what it predicts.
 
     Attributes
@@ -80,8 +72,6 @@ class HeadResult(Shown):
         Elastic net, in lifelines' meaning.
     terms
         How the covariates' columns come from those of a table; None: they are columns.
-    sites
-        Sites that took part.
     pairs
         Pairs of patients within sites by how the score orders them; None without an
         evaluation.
@@ -95,24 +85,17 @@ class HeadResult(Shown):
         `shifts_`.
     level
         Confidence level of intervals.
-    profile
-        Disclosure profile.
-    releases
-        What the numbers are made of.
     """
 
     estimate: Estimate
     penalizer: float = 0.0
     l1_ratio: float = 0.0
     terms: Terms | None = None
-    sites: tuple[str, ...] = ()
     pairs: PairCounts | None = None
     evaluated_on: str = "test"
     precision_shift: float = 0.0
     shifts: Mapping[str, Floats] = field(default_factory=dict)
     level: float = 0.95
-    profile: str = "standard"
-    releases: tuple[ReleaseLine, ...] = ()
 
     title: ClassVar[str] = ""
     ratio: ClassVar[str] = ""
@@ -341,23 +324,19 @@ class HeadResult(Shown):
         return text.table(["covariate", *columns], rows, max_rows=MAX_COVARIATES)
 
     def _text(self) -> str:
-        lines = [self.title, *profile_lines(self.profile)]
-        lines += [text.fields(self._facts(2), indent="  "), ""]
-        lines += [self._text_table(self._shown_columns(), 2), ""]
-        lines += [text.fields(self._footers(2), indent="  ")]
-        return "\n".join([*lines, releases_line(self.releases)])
+        above = text.fields(self._facts(2), indent="  ")
+        grid = self._text_table(self._shown_columns(), 2)
+        below = text.fields(self._footers(2), indent="  ")
+        return self._page_text(self.title, above, "", grid, "", below)
 
     def _html(self) -> Html:
         columns = self._shown_columns()
         rows = self._rows(columns, 2)
-        return html.element(
-            "div",
+        return self._page_html(
             html.element("h3", self.title),
-            *(html.badge("caution", line) for line in profile_lines(self.profile)),
             html.definition_list(self._facts(2)),
             html.table(["covariate", *columns], rows, max_rows=MAX_COVARIATES),
             html.definition_list(self._footers(2)),
-            releases_html(self.releases),
         )
 
 

@@ -1,11 +1,13 @@
-"""What results share: release lines, their display, and axes to draw on."""
+"""What results share: where they come from, how that is shown, axes to draw on."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from fednb.display import html, text
-from fednb.privacy.profiles import PROFILES, STANDARD
+from fednb.display.hooks import Shown
+from fednb.privacy.profiles import profile_named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +26,56 @@ OPEN_PROFILE: Final = (
 MAX_LABEL: Final = 28
 """Longest label in a plot."""
 
+MAX_HEADING: Final = 1000
+"""Characters of a heading, which names all sites."""
+
 _HEADERS: Final = ("site", "step", "round", "output", "kind", "size")
+
+
+class Origin(TypedDict):
+    """The fields of `PooledResult`, to make one."""
+
+    sites: tuple[str, ...]
+    profile: str
+    releases: tuple[ReleaseLine, ...]
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class PooledResult(Shown):
+    """What is summed over sites, and says where it comes from.
+
+    Attributes
+    ----------
+    sites
+        Sites that took part.
+    profile
+        Disclosure profile under which they answered.
+    releases
+        What the numbers are made of.
+    """
+
+    sites: tuple[str, ...] = ()
+    profile: str = "standard"
+    releases: tuple[ReleaseLine, ...] = ()
+
+    def _page_text(self, heading: str, *body: str) -> str:
+        """Return lines below a heading, with what the profile must say."""
+        last = releases_line(self.releases)
+        return "\n".join([heading, *profile_lines(self.profile), *body, last])
+
+    def _page_html(self, heading: Html, *body: object) -> Html:
+        """Return the same as HTML."""
+        says = [
+            html.element("p", html.badge("caution", line))
+            for line in profile_lines(self.profile)
+        ]
+        last = releases_html(self.releases)
+        return html.element("div", heading, *says, *body, last)
+
+
+def sites_line(what: str, sites: Sequence[str]) -> str:
+    """Return what a result is of, and at which sites."""
+    return f"{what} at {', '.join(map(text.visible, sites))}"
 
 
 def releases_html(releases: Sequence[ReleaseLine]) -> Html:
@@ -82,8 +133,13 @@ def count_text(count: int, profile: str) -> str:
     """Return a count, or what stands for one below the profile's threshold.
 
     Zero and small look the same (disclosure rule 3).
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such profile.
     """
-    rules = PROFILES.get(profile, STANDARD)
+    rules = profile_named(profile)
     return str(count) if count or rules.exact else f"<{rules.threshold}"
 
 

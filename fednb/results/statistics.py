@@ -7,16 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from fednb.display import html, text
-from fednb.display.hooks import Shown
 from fednb.errors import UnknownNameError
 from fednb.privacy.summaries import LevelSummary
 from fednb.results.parts import (
+    MAX_HEADING,
+    PooledResult,
     count_text,
     new_axes,
     plain,
-    profile_lines,
-    releases_html,
-    releases_line,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from fednb.display.html import Html
     from fednb.privacy.summaries import Summary
     from fednb.records.datasets import ColumnKind
-    from fednb.records.service import ReleaseLine
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,7 @@ class ColumnSummary:
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class StatisticsResult(Shown):
+class StatisticsResult(PooledResult):
     """Statistics of columns, one summary a column and group.
 
     Attributes
@@ -103,22 +100,13 @@ class StatisticsResult(Shown):
         Name of the dataset.
     columns
         One summary a column and group, in the order asked for.
-    sites
-        Sites that answered.
-    profile
-        Disclosure profile under which they answered.
     by
         Column grouped by; empty for none.
-    releases
-        What the numbers are made of.
     """
 
     dataset: str
     columns: tuple[ColumnSummary, ...]
-    sites: tuple[str, ...]
-    profile: str = "standard"
     by: str = ""
-    releases: tuple[ReleaseLine, ...] = ()
 
     def of(self, name: str) -> tuple[ColumnSummary, ...]:
         """Return the summaries of a column, one a group.
@@ -245,22 +233,11 @@ class StatisticsResult(Shown):
         )
 
     def _text(self) -> str:
-        lines = [self._heading(), *profile_lines(self.profile), ""]
-        lines += [text.table(*self._table()), "", releases_line(self.releases)]
-        return "\n".join(lines)
+        return self._page_text(self._heading(), "", text.table(*self._table()), "")
 
     def _html(self) -> Html:
-        says = [
-            html.element("p", html.badge("caution", line))
-            for line in profile_lines(self.profile)
-        ]
-        return html.element(
-            "div",
-            html.element("p", html.escape(self._heading(), 1000)),
-            *says,
-            html.table(*self._table()),
-            releases_html(self.releases),
-        )
+        heading = html.element("p", html.escape(self._heading(), MAX_HEADING))
+        return self._page_html(heading, html.table(*self._table()))
 
 
 def _percent(q: float) -> str:

@@ -83,7 +83,6 @@ def evaluation(word: str = "test") -> EvaluationResult:
     return EvaluationResult(
         splits=(SplitScore(word, 0.9, 0.02, 0.4, 0.12, 300), SplitScore("train", 0.95)),
         target=word,
-        model_sha256=word,
         sites=(word, "b"),
         releases=lines(word),
     )

@@ -100,6 +100,16 @@ def test_numbers_at_risk_stand_below_the_plot():
     assert not bare.texts
 
 
+def test_numbers_at_risk_are_rounded_as_the_profile_says():
+    times = [0, 6, 12, 18]
+    assert result().at_risk_text("1", times) == ["80", "60", "40", "20"]
+    rare = result(profile="rare-disease")
+    # 6 * ceil(n / 6) - 3
+    assert rare.at_risk_text("1", times) == ["81", "57", "39", "21"]
+    with pytest.raises(UnknownNameError, match="disclosure profile 'rare'"):
+        result(profile="rare").at_risk_text("1", times)
+
+
 def test_incidences_are_drawn_by_cause():
     axes = result().plot_incidence("1")
     assert axes.get_legend_handles_labels()[1] == ["death", "other"]
