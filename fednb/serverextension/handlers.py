@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -13,16 +14,17 @@ from typing_extensions import override
 
 from fednb.errors import FednbError, InputError
 from fednb.serverextension.failures import Failure, failure_of, refusal, unexpected
+from fednb.serverextension.manager import HomesManager
 from fednb.serverextension.records import MAX_WORDS, Approval, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
-    from fednb.serverextension.manager import HomesManager
     from fednb.serverextension.records import Row
 
-_HOME: Final = r"fednb/homes/(?P<home>[0-9a-f]{16})"
-_REQUEST: Final = _HOME + r"/requests/(?P<contract>[0-9a-f]{64})"
+_HOME: Final = r"fednb/homes/([0-9a-f]{16})"
+_REQUEST: Final = _HOME + r"/requests/([0-9a-f]{64})"
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -98,108 +100,65 @@ class FednbHandler(APIHandler):
         return unexpected(correlation)
 
 
-class HomesHandler(FednbHandler):
-    """``GET fednb/homes``: the homes that this server serves."""
+class QuestionHandler(FednbHandler):
+    """``GET``: answers with what a method of the manager returns."""
+
+    @override
+    def initialize(self, question: Callable[..., Row]) -> None:
+        """Take what the route asks; the groups of its pattern are the arguments."""
+        self._question = question
 
     @override
     @web.authenticated
     @authorized
-    async def get(self) -> None:
-        """Answer the homes."""
-        self.reply(await self.manager.ask(self.manager.homes))
+    async def get(self, *place: str) -> None:
+        """Answer the question."""
+        question = partial(self._question, self.manager)
+        self.reply(await self.manager.ask(question, *place))
 
 
-class HomeHandler(FednbHandler):
-    """``GET fednb/homes/HOME``: where a home stands; its ledger is checked."""
+class DecisionHandler(FednbHandler):
+    """``POST``: has the owner decide, and answers with the request as it is then."""
+
+    @override
+    def initialize(
+        self, decide: Callable[..., Row], words: type[Approval | Refused]
+    ) -> None:
+        """Take what the route decides, and what is sent to it."""
+        self._decide = decide
+        self._words = words
 
     @override
     @web.authenticated
     @authorized
-    async def get(self, home: str) -> None:
-        """Answer one home."""
-        self.reply(await self.manager.ask(self.manager.home, home))
+    async def post(self, *place: str) -> None:
+        """Have the owner decide."""
+        words = msgspec.structs.astuple(self.sent(self._words))
+        decide = partial(self._decide, self.manager)
+        self.reply(await self.manager.ask(decide, *place, *words))
 
 
-class RequestsHandler(FednbHandler):
-    """``GET fednb/requests``: those of all homes, what waits first."""
-
-    @override
-    @web.authenticated
-    @authorized
-    async def get(self) -> None:
-        """Answer the requests."""
-        self.reply(await self.manager.ask(self.manager.requests))
+Route = tuple[str, type[FednbHandler], dict[str, object]]
 
 
-class HomeRequestsHandler(FednbHandler):
-    """``GET fednb/homes/HOME/requests``: those of one home."""
-
-    @override
-    @web.authenticated
-    @authorized
-    async def get(self, home: str) -> None:
-        """Answer the requests."""
-        self.reply(await self.manager.ask(self.manager.requests_of, home))
+def _asks(pattern: str, question: Callable[..., Row]) -> Route:
+    return pattern, QuestionHandler, {"question": question}
 
 
-class RequestHandler(FednbHandler):
-    """``GET fednb/homes/HOME/requests/HASH``: a request in full."""
-
-    @override
-    @web.authenticated
-    @authorized
-    async def get(self, home: str, contract: str) -> None:
-        """Answer one request."""
-        self.reply(await self.manager.ask(self.manager.request, home, contract))
+def _decides(
+    verb: str, decide: Callable[..., Row], words: type[Approval | Refused]
+) -> Route:
+    return f"{_REQUEST}/{verb}", DecisionHandler, {"decide": decide, "words": words}
 
 
-class ApproveHandler(FednbHandler):
-    """``POST fednb/homes/HOME/requests/HASH/approve`` with ``{"note": ...}``."""
-
-    @override
-    @web.authenticated
-    @authorized
-    async def post(self, home: str, contract: str) -> None:
-        """Have the owner approve."""
-        note = self.sent(Approval).note
-        manager = self.manager
-        self.reply(await manager.ask(manager.approve, home, contract, note))
-
-
-class DenyHandler(FednbHandler):
-    """``POST fednb/homes/HOME/requests/HASH/deny`` with ``{"reason": ...}``."""
-
-    @override
-    @web.authenticated
-    @authorized
-    async def post(self, home: str, contract: str) -> None:
-        """Have the owner deny."""
-        reason = self.sent(Refused).reason
-        manager = self.manager
-        self.reply(await manager.ask(manager.deny, home, contract, reason))
-
-
-class RevokeHandler(FednbHandler):
-    """``POST fednb/homes/HOME/requests/HASH/revoke`` with ``{"reason": ...}``."""
-
-    @override
-    @web.authenticated
-    @authorized
-    async def post(self, home: str, contract: str) -> None:
-        """Have the owner take an approval back."""
-        reason = self.sent(Refused).reason
-        manager = self.manager
-        self.reply(await manager.ask(manager.revoke, home, contract, reason))
-
-
-ROUTES: Final[tuple[tuple[str, type[FednbHandler]], ...]] = (
-    (r"fednb/homes", HomesHandler),
-    (_HOME, HomeHandler),
-    (r"fednb/requests", RequestsHandler),
-    (_HOME + r"/requests", HomeRequestsHandler),
-    (_REQUEST, RequestHandler),
-    (_REQUEST + r"/approve", ApproveHandler),
-    (_REQUEST + r"/deny", DenyHandler),
-    (_REQUEST + r"/revoke", RevokeHandler),
+ROUTES: Final[tuple[Route, ...]] = (
+    _asks(r"fednb/homes", HomesManager.homes),
+    _asks(_HOME, HomesManager.home),
+    _asks(r"fednb/requests", HomesManager.requests),
+    _asks(_HOME + r"/requests", HomesManager.requests_of),
+    _asks(_REQUEST, HomesManager.request),
+    _decides("approve", HomesManager.approve, Approval),
+    _decides("deny", HomesManager.deny, Refused),
+    _decides("revoke", HomesManager.revoke, Refused),
 )
 """Addresses below the server's base URL, and what answers there."""
