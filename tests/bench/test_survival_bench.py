@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from fednb.bench import main, survival
+from fednb.phantom.demo import DemoSize
 from fednb.phantom.oracle import OracleCounts
 from fednb.phantom.study import COX, study_plan, training_plan
 
@@ -15,8 +16,12 @@ BEST = OracleCounts(770.0, 1000, 400)
 """C of .77 over 400 patients: 2 SD are .026."""
 
 
-def seed(federated, central, levels=None, image=0.0):
-    return survival.Seed(federated, central, 0.7 + image, 0.7, BEST, levels)
+def level(federated, idh_head=0.75):
+    return survival.Level(federated, 0.7, idh_head, 0.7, BEST)
+
+
+def pair(federated, central, image=0.0):
+    return survival.Pair(federated, central, 0.7 + image, 0.7)
 
 
 def by_name(rows):
@@ -27,23 +32,25 @@ def test_a_quick_run_prints_a_row_a_figure(tmp_path, capsys):
     file = tmp_path / "figures.json"
     report = main.run("science:survival", json_file=file, quick=True)
     body = json.loads(file.read_text())
-    assert [set(row) for row in body["rows"]] == [
-        {"figure", "mean", "each", "target"}
-    ] * len(report.rows)
+    for row in body["rows"]:
+        assert set(row) == {"figure", "mean", "each", "target"}
     c = {n: row.mean for n, row in by_name(report.rows).items() if n.startswith("C")}
-    assert len(c) == 7
+    assert len(c) == 9
     assert all(0.0 < mean < 1.0 for mean in c.values())
+    assert len(body["targets"]) == 3
     shown = capsys.readouterr()
-    assert "fednb bench science:survival" in shown.out
-    assert "20 training, 40 validation and 30 test patients a hospital; 1 se" in (
-        " ".join(shown.out.split())
-    )
-    federated = c["C of image and age, federated"]
-    assert shown.err.startswith(f"seed 1: C {federated:.4f} (central ")
+    words = " ".join(shown.out.split())
+    assert "fednb bench science:survival" in words
+    for what in ("Levels", "Federated - central"):
+        assert f"{what}: 12 training, 30 validation and 24 test patients" in words
+    told = shown.err.splitlines()
+    assert [line.split(":")[0] for line in told] == ["seed 1", "seed 1"]
+    head = c["C of image and age, deep Cox"]
+    assert told[0].startswith(f"seed 1: C {head:.4f} (image alone ")
 
 
 def test_both_models_have_one_plan_but_for_where_they_train():
-    plan = survival.deep_plan(survival.Settings(rounds=7), 401)
+    plan = survival.deep_plan(survival.Settings(rounds=7), DemoSize(seed=401))
     assert (plan.seed, plan.rounds, plan.threads) == (401, 7, 1)
     assert plan.target == survival.SURVIVAL
     assert plan.target.loss == "deep-cox"
@@ -55,8 +62,8 @@ def test_the_head_on_the_idh_encoder_is_the_demos():
 
 
 def test_differences_have_students_interval():
-    found = [seed(0.75, 0.76), seed(0.74, 0.74), seed(0.76, 0.75)]
-    row = by_name(survival.figures(found))["federated - central"]
+    found = [pair(0.75, 0.76), pair(0.74, 0.74), pair(0.76, 0.75)]
+    row = by_name(survival.paired_figures(found))["image and age, federated - central"]
     expected = ttest_1samp([-0.01, 0.0, 0.01], 0.0).confidence_interval(0.95)
     low, high = np.asarray(expected)
     assert row.mean == pytest.approx(0.0, abs=1e-12)
@@ -66,10 +73,10 @@ def test_differences_have_students_interval():
 
 
 def test_a_narrow_interval_excludes_the_margin():
-    found = [seed(0.750 + i / 1000, 0.75, image=-0.05) for i in range(4)]
-    rows = by_name(survival.figures(found))
-    assert rows["federated - central"].target.verdict == "ok"
-    alone = rows["the same, image alone"]
+    found = [pair(0.750 + i / 1000, 0.75, image=-0.05) for i in range(4)]
+    rows = by_name(survival.paired_figures(found))
+    assert rows["image and age, federated - central"].target.verdict == "ok"
+    alone = rows["image, federated - central"]
     assert alone.mean == pytest.approx(-0.05)
     assert alone.target.verdict == "over"
 
@@ -78,30 +85,19 @@ def test_a_narrow_interval_excludes_the_margin():
     ("federated", "misses"),
     [
         (0.75, set()),
-        (0.738, {"federated - head on the IDH encoder"}),
-        (0.70, {"federated - head on the IDH encoder", "federated - oracle"}),
-        (0.80, {"oracle + 2 SD - federated"}),
+        (0.738, {"deep Cox - head on the IDH encoder"}),
+        (0.70, {"deep Cox - head on the IDH encoder", "deep Cox - oracle"}),
+        (0.80, {"oracle + 2 SD - deep Cox"}),
     ],
 )
 def test_levels_are_held_to_what_is_asked(federated, misses):
-    levels = survival.Levels(0.75, 0.7)
-    found = [seed(federated, federated, levels), seed(federated, federated)]
-    rows = survival.figures(found)
+    rows = survival.level_figures([level(federated), level(federated)])
     missed = {r.figure for r in rows if r.target and r.target.verdict == "over"}
     assert missed == misses
-
-
-def test_levels_come_from_the_seeds_that_have_them():
-    found = [seed(0.75, 0.75, survival.Levels(0.74, 0.7)), seed(0.65, 0.65)]
-    rows = by_name(survival.figures(found))
-    assert rows["federated - head on the IDH encoder"].mean == pytest.approx(0.01)
-    assert rows["C, age alone"].each == "0.700"
-    alone = by_name(survival.figures(found[1:]))
-    assert "C, age alone" not in alone
-    assert "federated - central" not in alone
 
 
 def test_reported_seeds_are_not_those_that_a_quick_run_shows():
     assert survival.Settings().first_seed == survival.FULL.first_seed == 401
     assert survival.QUICK.first_seed == 1
-    assert (survival.Settings().seeds, survival.FULL.seeds) == (3, 10)
+    assert (survival.Settings().seeds, survival.FULL.paired_seeds) == (3, 10)
+    assert survival.Settings().paired_seeds == survival.FULL.seeds == 0
