@@ -80,6 +80,7 @@ def outputs_of(
     for step, plan in enumerate(steps):
         weights = parameters.get(str(step), 0)
         if isinstance(plan, TrainingPlan):
+            _check_relay(plan, privacy, sites, vectors_of)
             found = _training(step, plan, weights, privacy, vectors_of)
         else:
             found = _totals(step, plan, privacy, calls)
@@ -103,30 +104,7 @@ def _training(
 ) -> list[OutputSpec]:
     vectors = vectors_of(plan.strategy, weights)
     if not vectors:
-        sealed = 4 * weights + SEALED_OVERHEAD
-        visits = plan.rounds
-        return [
-            OutputSpec(
-                step,
-                "relay",
-                "sealed",
-                sealed,
-                sealed,
-                visits,
-                f"{_bound(plan)}sealed to the next site's key: the coordinator cannot "
-                "read it",
-            ),
-            OutputSpec(
-                step,
-                "weights",
-                "weights",
-                weights,
-                4 * weights,
-                1,
-                f"{_bound(plan)}after every site has trained on it in turn; incoming "
-                "weights are sealed, so no single site's change can be computed",
-            ),
-        ]
+        return _relayed(step, plan, weights)
     if plan.dp is not None and not privacy.secure_sum and privacy.profile != "open":
         return _alone(step, plan, vectors)
     kind, control = _hidden(privacy)
@@ -144,6 +122,48 @@ def _training(
         found.append(msgspec.structs.replace(sums, control=control))
     found.append(_spec(step, "metrics", TRAIN_METRICS, plan.rounds, privacy))
     return found
+
+
+def _relayed(step: int, plan: TrainingPlan, weights: int) -> list[OutputSpec]:
+    """Return outputs of weights that travel from site to site."""
+    sealed = 4 * weights + SEALED_OVERHEAD
+    return [
+        OutputSpec(
+            step,
+            "relay",
+            "sealed",
+            sealed,
+            sealed,
+            plan.rounds,
+            f"{_bound(plan)}sealed to the next site's key: the coordinator cannot "
+            "read it",
+        ),
+        OutputSpec(
+            step,
+            "weights",
+            "weights",
+            weights,
+            4 * weights,
+            1,
+            f"{_bound(plan)}after every site has trained on it in turn; incoming "
+            "weights are sealed, so no single site's change can be computed",
+        ),
+    ]
+
+
+def _check_relay(
+    plan: TrainingPlan, privacy: Privacy, sites: int, vectors_of: VectorsOf
+) -> None:
+    """Refuse a relay too short to hide anybody: its first weights are known to all."""
+    hidden = privacy.profile == "open" or plan.dp is not None
+    if hidden or sites >= MINIMUM_SITES or vectors_of(plan.strategy, 1):
+        return
+    message = (
+        f"Weights that travel from site to site need at least {MINIMUM_SITES} sites; "
+        f"the contract names {sites}: what a single one changed would show. Add sites, "
+        "or train under differential privacy."
+    )
+    raise PlanError(message)
 
 
 def _alone(step: int, plan: TrainingPlan, vectors: dict[str, int]) -> list[OutputSpec]:

@@ -124,9 +124,10 @@ TOTALS: Final = Rule(
 DOMINANCE: Final = Rule(
     6,
     "dominance",
-    2,
+    3,
     "The two largest contributors hold less than 90 % of a total or a variance, and "
-    "all others together at least 10 % of the largest.",
+    "all others together at least 10 % of the largest; so do the other sites of a mean "
+    "that hides its parts.",
     "fednb.privacy.cells",
 )
 QUANTILES: Final = Rule(
@@ -222,9 +223,10 @@ RECORDS: Final = Rule(
 WEIGHTS: Final = Rule(
     18,
     "weights",
-    2,
-    "Network weights leave under the secure sum, sealed to the next site, or under "
-    "differential privacy with a budget; counts used as weights are rounded.",
+    3,
+    "Network weights leave under the secure sum, sealed to the next of at least three "
+    "sites, or under differential privacy with a budget; counts used as weights are "
+    "rounded.",
     "fednb.privacy.egress",
 )
 FITS: Final = Rule(

@@ -103,6 +103,13 @@ def _call(
     if used >= contract.resources.calls:
         reason = f"All {contract.resources.calls} calls of the contract are used."
         yield deny("call.cap", reason, "limit")
+    size = _size(call)
+    if size > contract.resources.message_bytes:
+        reason = (
+            f"The call carries {size} bytes; the contract names at most "
+            f"{contract.resources.message_bytes} a message."
+        )
+        yield deny("call.bytes", reason, "limit")
     if contract.standing:
         yield from _query(call, contract)
         yield _once(call, home)
@@ -110,6 +117,12 @@ def _call(
     yield from _run(call, contract, home)
     yield from _order(call, contract, inputs, home)
     yield from _inputs(call, contract, home, approvals)
+
+
+def _size(call: Call) -> int:
+    """Return the bytes of a call's arrays, of what it relays, and of its query."""
+    parts = (*call.arrays.values(), *(output.data for output in call.relayed))
+    return len(call.query) + sum(part.data.nbytes for part in parts)
 
 
 def run_state(home: Home, run: str, step: int) -> RunState | None:

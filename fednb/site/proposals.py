@@ -11,6 +11,8 @@ from fednb.imaging import transforms
 from fednb.models import registry as models
 from fednb.privacy.dp import check_dp
 from fednb.privacy.egress import outputs_of
+from fednb.privacy.profiles import PROFILES
+from fednb.privacy.shares import check_shares, means_in
 from fednb.records.carried import check_carried
 from fednb.records.tasks import (
     AnyPlan,
@@ -83,6 +85,8 @@ def _proposal(
         yield deny("contract.fingerprint", reason, "fingerprint")
     yield from _columns(contract, dataset.manifest.columns)
     yield from _outputs(contract, dataset.manifest)
+    if means_in(contract):
+        yield check_shares(contract.weights, PROFILES[contract.privacy.profile])
     yield check_contract(policy, contract)
 
 

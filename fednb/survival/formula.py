@@ -108,7 +108,8 @@ class Terms:
             block = np.ones((n, 1))
             for factor in term:
                 values = self._values(factor, table)
-                block = (block[:, :, None] * values[:, None, :]).reshape(n, -1)
+                width = block.shape[1] * values.shape[1]
+                block = (block[:, :, None] * values[:, None, :]).reshape(n, width)
             parts.append(block)
         return np.concatenate(parts, axis=1)
 

@@ -10,7 +10,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from fednb.errors import DatasetError
-from fednb.privacy.disclosure import round_count
+from fednb.privacy.disclosure import check_dominance, round_count
 from fednb.privacy.profiles import MAX_LEVERAGE, MAX_PARAMETER_SHARE
 from fednb.privacy.rules import INTERVALS, PARAMETERS, THRESHOLD
 from fednb.records.heads import CoxPlan, LogisticPlan
@@ -161,6 +161,10 @@ class Head:
         n, least = len(rows.x), profile.threshold
         reason = f"{n} patients with complete values; the threshold is {least}."
         found = [THRESHOLD.decide(reason, profile, allow=n >= least)]
+        if rows.survival.weights is not None:
+            # totals of weighted rows are the row of whoever holds the weight
+            weights = np.asarray(rows.survival.weights, dtype=np.float64)
+            found.append(check_dominance(weights, profile))
         if profile.name == "open":
             return tuple(found)
         if state.phase == "moments":
