@@ -13,7 +13,7 @@ import statistics
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from rich.console import Console
@@ -28,13 +28,15 @@ from fednb.records.studies import EMBEDDING, StudyPlan
 from fednb.records.tasks import EmbeddingPlan, EvaluationPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fednb.embedded.federation import Federation
     from fednb.phantom.oracle import OracleCounts
     from fednb.records.specs import Plan
     from fednb.records.tasks import TrainingPlan
     from fednb.results.survival import CoxResult
+
+T = TypeVar("T")
 
 FIRST_SEED: Final = 401
 """Rounds, learning rate, batch and head were chosen on seed 301, with 200 patients."""
@@ -121,21 +123,52 @@ class Pair:
 
 
 def measure(settings: Settings) -> Report:
-    """Run the levels, and the comparison of federated and central models."""
+    """Run the levels, and the comparison of federated and central models.
+
+    Ctrl-C ends a part after a seed or more; the report then is of those.
+    """
     rows: list[Figure] = []
+    notes: list[str] = []
     if settings.seeds:
         seeds = _seeds(settings, settings.size, settings.seeds)
-        rows += level_figures([_level(settings, size) for size in seeds])
+        levels = until_stopped(lambda size: _level(settings, size), seeds)
+        rows += level_figures(levels)
+        notes.append(f"Levels: {_told(seeds, len(levels))}")
     if settings.paired_seeds:
         seeds = _seeds(settings, settings.paired_size, settings.paired_seeds)
-        rows += paired_figures([_pair(settings, size) for size in seeds])
-    notes = (
-        *_sizes(settings),
+        pairs = until_stopped(lambda size: _pair(settings, size), seeds)
+        rows += paired_figures(pairs)
+        notes.append(f"Federated - central: {_told(seeds, len(pairs))}")
+    notes += (
         "C counts pairs within hospitals, over test patients.",
         "A target is a shortfall: how far the seeds miss what is asked.",
         "Central training is possible only because the patients are made up.",
     )
-    return Report("science:survival", tuple(rows), notes)
+    return Report("science:survival", tuple(rows), tuple(notes))
+
+
+def until_stopped(run: Callable[[DemoSize], T], sizes: Sequence[DemoSize]) -> list[T]:
+    """Return what each seed brings, or those that are there when Ctrl-C comes.
+
+    Parameters
+    ----------
+    run
+        Runs one seed.
+    sizes
+        One a seed.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        It came before the first seed was there.
+    """
+    found: list[T] = []
+    try:
+        found.extend(map(run, sizes))
+    except KeyboardInterrupt:
+        if not found:
+            raise
+    return found
 
 
 def _seeds(settings: Settings, size: DemoSize, count: int) -> list[DemoSize]:
@@ -143,18 +176,14 @@ def _seeds(settings: Settings, size: DemoSize, count: int) -> list[DemoSize]:
     return [replace(size, seed=seed) for seed in range(first, first + count)]
 
 
-def _sizes(settings: Settings) -> list[str]:
-    """Say over how many patients the figures are."""
-    kinds = (
-        ("Levels", settings.seeds, settings.size),
-        ("Federated - central", settings.paired_seeds, settings.paired_size),
+def _told(sizes: Sequence[DemoSize], count: int) -> str:
+    """Say over how many patients and seeds figures are."""
+    size, last = sizes[0], sizes[count - 1].seed
+    less = f", stopped before {sizes[-1].seed}" if count < len(sizes) else ""
+    return (
+        f"{size.train} training, {size.validation} validation and {size.test} test "
+        f"patients a hospital, seeds {size.seed} to {last}{less}."
     )
-    return [
-        f"{kind}: {size.train} training, {size.validation} validation and {size.test} "
-        f"test patients a hospital, seeds from {settings.first_seed}."
-        for kind, seeds, size in kinds
-        if seeds
-    ]
 
 
 def deep_plan(settings: Settings, size: DemoSize) -> TrainingPlan:

@@ -41,8 +41,9 @@ def test_a_quick_run_prints_a_row_a_figure(tmp_path, capsys):
     shown = capsys.readouterr()
     words = " ".join(shown.out.split())
     assert "fednb bench science:survival" in words
-    for what in ("Levels", "Federated - central"):
-        assert f"{what}: 12 training, 30 validation and 24 test patients" in words
+    size = "12 training, 30 validation and 24 test patients a hospital, seeds 1 to 1."
+    assert f"Levels: {size}" in words
+    assert f"Federated - central: {size}" in words
     told = shown.err.splitlines()
     assert [line.split(":")[0] for line in told] == ["seed 1", "seed 1"]
     head = c["C of image and age, deep Cox"]
@@ -101,3 +102,16 @@ def test_reported_seeds_are_not_those_that_a_quick_run_shows():
     assert survival.QUICK.first_seed == 1
     assert (survival.Settings().seeds, survival.FULL.paired_seeds) == (3, 10)
     assert survival.Settings().paired_seeds == survival.FULL.seeds == 0
+
+
+def test_ctrl_c_shows_the_seeds_that_are_there():
+    def run(size):
+        if size.seed == 3:
+            raise KeyboardInterrupt
+        return size.seed
+
+    sizes = [DemoSize(seed=seed) for seed in range(1, 5)]
+    assert survival.until_stopped(run, sizes) == [1, 2]
+    assert survival.until_stopped(run, sizes[:2]) == [1, 2]
+    with pytest.raises(KeyboardInterrupt):
+        survival.until_stopped(run, sizes[2:])
