@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from fednb.errors import FednbError
 from fednb.privacy.signatures import signature_holds
-from fednb.records.arrays import Array
 from fednb.records.assessment import AssessmentPlan
-from fednb.records.base import Record, canonical, sha256_hex
+from fednb.records.base import canonical, sha256_hex
 from fednb.records.heads import HeadPlan
 from fednb.records.specs import SummedPlan
 from fednb.records.tasks import (
@@ -21,44 +20,28 @@ from fednb.records.tasks import (
     TrainingPlan,
 )
 from fednb.site.verdicts import ALLOWED, deny, settle
+from fednb.site.work import RunState
 from fednb.strategies.registry import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from fednb.records.arrays import Array
     from fednb.records.contracts import Contract
     from fednb.records.messages import Call
-    from fednb.records.outputs import Decision
+    from fednb.records.outputs import Decision, Place
     from fednb.site.approvals import Approvals
     from fednb.site.home import Home
     from fednb.site.work import Work
 
 
-class RunState(Record, frozen=True):
-    """Where a step of a run stands at this site; stored with each release.
-
-    Attributes
-    ----------
-    round, attempt
-        Last answered.
-    pinned
-        Hash of each earlier step's artefact, by step index, as first presented.
-    history
-        Totals over all sites of a head's earlier rounds, which this site summed.
-    inputs
-        Hash of the inputs of the last answered call.
-    digest, kept
-        Of a training step under a secure sum: the strategy's state at the last
-        answered round; see `fednb.site.states.Derived`.
-    """
-
-    round: int
-    attempt: int
-    pinned: dict[str, str] = {}
-    history: tuple[Array, ...] = ()
-    inputs: str = ""
-    digest: str = ""
-    kept: dict[str, Array] = {}
+# calls of the contract, its run, the run's other contract, and any later step
+_BEFORE: Final = (
+    "SELECT (SELECT COUNT(*) FROM calls WHERE contract = :contract), "
+    "(SELECT run FROM calls WHERE contract = :contract LIMIT 1), "
+    "(SELECT contract FROM runs WHERE run = :run AND contract != :contract LIMIT 1), "
+    "EXISTS (SELECT 1 FROM runs WHERE run = :run AND step > :step)"
+)
 
 
 def route(plan: TrainingPlan, sites: tuple[str, ...]) -> tuple[str, ...]:
@@ -97,8 +80,8 @@ def _call(
     place = call.place
     if not 0 <= place.step < len(contract.steps) or place.attempt < 0:
         yield deny("call.step", f"No step {place.step}.", "not-in-contract")
-    (used,) = home.database.execute(
-        "SELECT COUNT(*) FROM calls WHERE contract = ?", (place.contract,)
+    used, *before = home.database.execute(
+        _BEFORE, {"contract": place.contract, "run": place.run, "step": place.step}
     ).fetchone()
     if used >= contract.resources.calls:
         reason = f"All {contract.resources.calls} calls of the contract are used."
@@ -114,7 +97,7 @@ def _call(
         yield from _query(call, contract)
         yield _once(call, home)
         return
-    yield from _run(call, contract, home)
+    yield from _run(place, *before)
     yield from _order(call, contract, inputs, home)
     yield from _inputs(call, contract, home, approvals)
 
@@ -231,15 +214,10 @@ def query_bytes(call: Call) -> bytes:
     return "\x1f".join(parts).encode() + b"\x1f" + call.query
 
 
-def _run(call: Call, contract: Contract, home: Home) -> Iterator[Decision]:
+def _run(
+    place: Place, used_by: str | None, belongs_to: str | None, later: int
+) -> Iterator[Decision]:
     # a contract is good for one run, and its steps go forward
-    place = call.place
-    used_by, belongs_to, later = home.database.execute(
-        "SELECT (SELECT run FROM calls WHERE contract = :contract LIMIT 1), "
-        "(SELECT contract FROM runs WHERE run = :run AND contract != :contract "
-        "LIMIT 1), EXISTS (SELECT 1 FROM runs WHERE run = :run AND step > :step)",
-        {"contract": place.contract, "run": place.run, "step": place.step},
-    ).fetchone()
     if used_by is not None and used_by != place.run:
         reason = f"The contract was used up by run {used_by}."
         yield deny("call.run", reason, "replayed")

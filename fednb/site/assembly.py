@@ -101,6 +101,9 @@ class Assembly:
         plan = contract.steps[call.place.step]
         if contract.standing:
             plan = msgspec.json.decode(call.query, type=AnyPlan)
+        before = None
+        if not contract.standing:
+            before = run_state(self._home, call.place.run, call.place.step)
         work = Work(
             call=call.id,
             place=call.place,
@@ -122,6 +125,7 @@ class Assembly:
             terms=terms,
             arrays=call.arrays,
             inputs=inputs,
+            before=before,
         )
         if isinstance(plan, StatisticsPlan):
             return replace(
@@ -177,7 +181,7 @@ class Assembly:
     ) -> Work:
         """Derive a round's weights from what all participants signed."""
         place = call.place
-        known = run_state(self._home, place.run, place.step)
+        known = work.before
         if place.round == 0 or known is None:
             now = self._states.begin(call, plan)
         else:
@@ -234,7 +238,7 @@ class Assembly:
     ) -> Work:
         """Replay the step from what all participants signed (disclosure rule 19)."""
         place = call.place
-        known = run_state(self._home, place.run, place.step)
+        known = work.before
         history = list(known.history if known else ())[: max(place.round - 1, 0)]
         if place.round > 0:
             found = self._relayed_total(call, contract)

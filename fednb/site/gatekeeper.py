@@ -29,7 +29,6 @@ from fednb.site.admission import (
     check_call,
     check_repeat,
     next_state,
-    run_state,
 )
 from fednb.site.approvals import Approvals, Filed
 from fednb.site.assembly import Assembly
@@ -365,8 +364,7 @@ class Gatekeeper:
         return isinstance(self._approvals.check(work.place.contract), Filed)
 
     def _state_after(self, call: Call, work: Work) -> bytes:
-        place = call.place
-        before = run_state(self._home, place.run, place.step)
+        before = work.before
         pins = dict(before.pinned) if before else {}
         wanted = artefact_of(work.plan)
         if wanted.startswith("step:"):

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fednb.errors import IntegrityError
+from fednb.privacy.agreement import public_hex
 from fednb.records.outputs import Attestation
 from fednb.storage import secret_file
 
@@ -37,6 +38,11 @@ class SiteKeys:
     suffix
         Of the key files; ``NEXT`` for keys that will replace the present ones.
 
+    Attributes
+    ----------
+    signing_public, agreement_public
+        Ed25519 and X25519 public keys, hexadecimal.
+
     Raises
     ------
     IntegrityError
@@ -51,22 +57,14 @@ class SiteKeys:
             secret_file(folder / f"{AGREEMENT}{suffix}")
         )
         self._salt = secret_file(folder / SALT)
+        self.signing_public = _public(self._signing)
+        self.agreement_public = public_hex(self.agreement)
         if known and self.signing_public != known:
             message = (
                 f"{folder / SIGNING} is not the key that this site is known by. Put "
                 "the site's own key back from a backup."
             )
             raise IntegrityError(message)
-
-    @property
-    def signing_public(self) -> str:
-        """Ed25519 public key, hexadecimal."""
-        return _public(self._signing)
-
-    @property
-    def agreement_public(self) -> str:
-        """X25519 public key, hexadecimal."""
-        return self.agreement.public_key().public_bytes_raw().hex()
 
     def sign(self, data: bytes) -> bytes:
         """Return the Ed25519 signature of `data`, 64 bytes."""

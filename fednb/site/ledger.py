@@ -34,6 +34,7 @@ GENESIS = "0" * 64
 KNOWN_KEY: Final = "signing_key"
 """Setting of a home: the public key that the site is known by."""
 
+_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _HEAD: Final = re.compile(r"[0-9a-f]{64}")
 
 _ENTRIES: Final = "SELECT seq, time, kind, body, previous, hash, signature FROM ledger "
@@ -119,7 +120,7 @@ class Ledger:
         previous: str,
     ) -> str:
         now = time.time()
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+        text = _encoder.encode(body)
         digest = entry_hash(seq, now, kind, text, previous)
         signature = self._keys.sign(bytes.fromhex(digest))
         database.execute(

@@ -7,6 +7,7 @@ again, and nothing is spent twice (law 5).
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from dataclasses import dataclass
@@ -252,7 +253,7 @@ class Releases:
             message = f"The contract names no output {name!r} for this step."
             raise InputError(message)
         data = self._protected(outgoing, spec, values)
-        count = int(np.prod(data.shape, dtype=np.int64))
+        count = math.prod(data.shape)
         if count > spec.elements or data.data.nbytes > spec.bytes:
             message = (
                 f"Output {name!r} has {count} elements and {data.data.nbytes} bytes; "

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fednb.records.arrays import Array
+from fednb.records.base import Record
 from fednb.site.walls import Terms
 
 if TYPE_CHECKING:
     from fednb.privacy.differencing import Book
     from fednb.privacy.profiles import Profile
     from fednb.privacy.tables import StatisticsLayout
-    from fednb.records.arrays import Array
     from fednb.records.datasets import Column, Manifest
     from fednb.records.outputs import Place
     from fednb.records.tasks import AnyPlan
@@ -45,6 +46,33 @@ class Page:
     sites: tuple[str, ...] = ()
     place: Place | None = None
     outcome: str = ""
+
+
+class RunState(Record, frozen=True):
+    """Where a step of a run stands at this site; stored with each release.
+
+    Attributes
+    ----------
+    round, attempt
+        Last answered.
+    pinned
+        Hash of each earlier step's artefact, by step index, as first presented.
+    history
+        Totals over all sites of a head's earlier rounds, which this site summed.
+    inputs
+        Hash of the inputs of the last answered call.
+    digest, kept
+        Of a training step under a secure sum: the strategy's state at the last
+        answered round; see `fednb.site.states.Derived`.
+    """
+
+    round: int
+    attempt: int
+    pinned: dict[str, str] = {}
+    history: tuple[Array, ...] = ()
+    inputs: str = ""
+    digest: str = ""
+    kept: dict[str, Array] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +121,8 @@ class Work:
         Of a table's answers; None: no table, or the open profile.
     terms
         What the owner allows a process that runs a requester's own code.
+    before
+        Where the step of the run stood; None: it begins, or it is a query.
     """
 
     call: str
@@ -126,3 +156,4 @@ class Work:
     secret: bytes = b""
     page: Page | None = None
     terms: Terms = field(default_factory=Terms)
+    before: RunState | None = None

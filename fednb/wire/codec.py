@@ -76,11 +76,13 @@ def _payload(record: Record) -> list[bytes | memoryview]:
     Large buffers are encoded as marks, at which the result is cut open again: a call
     and a release of 50 MB would otherwise be copied twice, into fresh memory.
     """
+    if not any(_is_large(array) for array in _arrays_of(record)):
+        return [_encoder.encode(record)]
     mark = secrets.token_bytes(_MARK_BYTES)
     large: list[memoryview] = []
 
     def lift(array: Array) -> Array:
-        if not _LARGE_BYTES <= array.data.nbytes <= MAX_MESSAGE_BYTES:
+        if not _is_large(array):
             return array
         large.append(array.data)
         return msgspec.structs.replace(array, data=memoryview(mark))
@@ -91,7 +93,7 @@ def _payload(record: Record) -> list[bytes | memoryview]:
             for output in outputs
         )
 
-    if isinstance(record, Call) and (record.arrays or record.relayed):
+    if isinstance(record, Call):
         arrays = {name: lift(array) for name, array in record.arrays.items()}
         relayed = lifted(record.relayed)
         record = msgspec.structs.replace(record, arrays=arrays, relayed=relayed)
@@ -102,6 +104,17 @@ def _payload(record: Record) -> list[bytes | memoryview]:
     for data, after in zip(large, rest, strict=True):
         parts += [_BIN_32.pack(_BIN_32_TAG, data.nbytes), data, after]
     return parts
+
+
+def _arrays_of(record: Record) -> list[Array]:
+    """Return the arrays that calls and releases carry."""
+    if isinstance(record, Call):
+        return [*record.arrays.values(), *(o.data for o in record.relayed)]
+    return [o.data for o in record.outputs] if isinstance(record, Release) else []
+
+
+def _is_large(array: Array) -> bool:
+    return _LARGE_BYTES <= array.data.nbytes <= MAX_MESSAGE_BYTES
 
 
 def decode_as(frame: bytes, kind: type[T], *, limit: int = MAX_MESSAGE_BYTES) -> T:
