@@ -20,6 +20,7 @@ MODULES: Final = {
     "rounds:flare": "fednb.bench.flare_rounds",
     "trainer": "fednb.bench.trainer",
     "cox": "fednb.bench.cox",
+    "concordance": "fednb.bench.concordance",
     "statistics": "fednb.bench.statistics",
     "import": "fednb.bench.imports",
     "science": "fednb.bench.science",
@@ -45,8 +46,8 @@ def run(
     Parameters
     ----------
     name
-        ``"rounds"``, ``"rounds:flare"``, ``"trainer"``, ``"cox"``, ``"statistics"``,
-        ``"import"``, ``"science"``, or ``"science:survival"``.
+        ``"rounds"``, ``"rounds:flare"``, ``"trainer"``, ``"cox"``, ``"concordance"``,
+        ``"statistics"``, ``"import"``, ``"science"``, or ``"science:survival"``.
     json_file
         Where to write the same figures as JSON.
     device

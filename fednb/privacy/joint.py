@@ -1,10 +1,10 @@
-"""Joint tables with merged cells: no cell of a site stands for few patients.
+"""Joint tables of which no part stands for few patients.
 
 A site merges neighbouring cells of the contract's grid until each merged one holds the
-threshold of its own patients (disclosure rules 2, 4 and 10), rounds the counts, and
-spreads each evenly over the cells that it merged. The margins, merged alike, are finer
-than the joint cells: the table is fitted to them (Deming and Stephan 1940). Everything
-shown is a function of rounded counts of at least the threshold.
+threshold of its own patients (disclosure rules 2, 4 and 10) and rounds the running
+counts. Means, standard deviations and a correlation, in whole cells and one decimal,
+leave by the same rules (2, 4 and 6). What is shown is the smoothest table that agrees
+with these: a function of rounded numbers of at least the threshold and nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fednb.privacy.rounding import round_count, round_counts
+from fednb.privacy.cells import safe_mean, safe_variance
+from fednb.privacy.max_entropy import coupled, smoothest
+from fednb.privacy.rounding import (
+    least_counts,
+    most_counts,
+    round_count,
+    round_counts,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,9 +28,10 @@ if TYPE_CHECKING:
     from fednb.privacy.profiles import Profile
 
     Floats = NDArray[np.float64]
-    Box = tuple[slice, slice]
 
-_FITS = 30
+_CELL = 1.0
+"""Means are of numbers of cells: one decimal of a cell is shown."""
+_DECIMAL = 0.1
 
 
 def merged_places(counts: Floats, profile: Profile) -> NDArray[np.intp]:
@@ -70,7 +78,12 @@ def tail_end(kept: NDArray[np.intp]) -> int:
 
 
 def held(
-    values: Floats, counts: Floats, profile: Profile, *, time: bool = False
+    values: Floats,
+    counts: Floats,
+    profile: Profile,
+    *,
+    time: bool = False,
+    along: Floats | None = None,
 ) -> Floats:
     """Return a running sum as it may leave: exact at merged places, linear between.
 
@@ -84,10 +97,16 @@ def held(
         The open profile changes nothing.
     time
         Whether cells are intervals of time; see `tail_end`.
+    along
+        Patients of each cell as they are shown, shape (c,): between merged places the
+        sum is linear in them. None: in the number of the cell.
     """
     if profile.exact:
         return values
     kept = merged_places(counts, profile)
+    if along is not None:
+        places = np.concatenate([[0.0], np.cumsum(along)])
+        return np.asarray(np.interp(places, places[kept], values[kept]))
     knots = np.append(kept[:-1], tail_end(kept)) if time else kept
     return np.interp(np.arange(len(values)), knots, values[kept])
 
@@ -123,55 +142,59 @@ def safe_joint(table: Floats, profile: Profile) -> Floats:
     """
     if profile.exact:
         return table
-    shown = np.stack([_boxes(layer, profile) for layer in table])
-    by_bin = safe_margin(table.sum(axis=(0, 1)), profile)
-    by_time = np.stack(
-        [safe_margin(layer.sum(axis=1), profile, time=True) for layer in table]
-    )
-    # an empty box may not forbid what a margin says
-    shown = np.where(by_time[:, :, None] > 0, shown + 1e-6, 0.0)
-    for _ in range(_FITS):
-        shown *= _ratio(by_bin, shown.sum(axis=(0, 1)))
-        shown *= _ratio(by_time, shown.sum(axis=2))[:, :, None]
-    return shown
+    return np.stack([_smooth_layer(layer, profile) for layer in table])
 
 
-def _boxes(layer: Floats, profile: Profile) -> Floats:
-    """Halve the layer while each half holds the threshold; spread each box evenly."""
-    shown = np.zeros_like(layer)
-    waiting: list[Box] = [(slice(0, layer.shape[0]), slice(0, layer.shape[1]))]
-    while waiting:
-        box = waiting.pop()
-        halves = _halves(layer, box, max(profile.threshold, 1))
-        if halves:
-            waiting.extend(halves)
-            continue
-        inside = layer[box]
-        count = round_count(round(float(inside.sum())), profile)
-        shown[box] = count / max(inside.size, 1)
-    return shown
+def _smooth_layer(layer: Floats, profile: Profile) -> Floats:
+    """Return one event's table from its smoothed margins and their correlation."""
+    counts = layer.astype(np.intp)
+    by_time, by_bin = counts.sum(axis=1), counts.sum(axis=0)
+    rows, columns = _smooth_margin(by_time, profile), _smooth_margin(by_bin, profile)
+    first, second = np.nonzero(counts)
+    times = counts[first, second]
+    products = _scores(first, times) * _scores(second, times)
+    correlation = safe_mean(np.repeat(products, times), _CELL, profile).value
+    return coupled(rows, columns, correlation or 0.0)
 
 
-def _halves(layer: Floats, box: Box, least: int) -> tuple[Box, Box] | None:
-    """Return the most even cut of a box, or None where no cut is allowed."""
-    inside = layer[box]
-    best, found = float(least), None
-    for axis in (0, 1):
-        below = inside.sum(axis=1 - axis).cumsum()
-        if below.size < 2:
-            continue
-        smaller = np.minimum(below[:-1], below[-1] - below[:-1])
-        cut = int(np.argmax(smaller))
-        if smaller[cut] >= best:
-            best, found = float(smaller[cut]) + 0.5, (axis, cut + 1)
-    if found is None:
-        return None
-    axis, cut = found
-    low, high = list(box), list(box)
-    start, stop = box[axis].start, box[axis].stop
-    low[axis], high[axis] = slice(start, start + cut), slice(start + cut, stop)
-    return (low[0], low[1]), (high[0], high[1])
+def _scores(number: NDArray[np.intp], times: NDArray[np.intp]) -> Floats:
+    """Return numbers of cells, each of so many patients, in standard units."""
+    total = max(int(times.sum()), 1)
+    centred = number - float(number @ times) / total
+    variance = float(centred**2 @ times) / total
+    return np.asarray(centred / np.sqrt(variance) if variance > 0 else 0.0 * centred)
 
 
-def _ratio(wanted: Floats, found: Floats) -> Floats:
-    return np.divide(wanted, found, out=np.zeros_like(wanted), where=found > 0)
+def _smooth_margin(counts: NDArray[np.intp], profile: Profile) -> Floats:
+    """Return the smoothest counts with what may be shown of the given ones.
+
+    A sum enters with the variance of its rounding, so that merged counts, which are
+    rounded to tens, do not outvote a mean.
+    """
+    shown, cells = round_count(int(counts.sum()), profile), counts.size
+    if not shown or cells == 1:
+        return np.full(cells, shown / cells)
+    number = np.arange(cells, dtype=np.float64)
+    below = np.cumsum(counts)
+    width = int(most_counts(shown, profile) - least_counts(shown, profile)) + 1
+    known: list[tuple[Floats, float, float]] = [
+        (number < place, round_count(int(below[place - 1]), profile) / shown, width)
+        for place in merged_places(counts.astype(np.float64), profile)[1:-1]
+    ]
+    values = np.repeat(number, counts)
+    mean = safe_mean(values, _CELL, profile).value
+    spread = safe_variance(values, _CELL, profile).value
+    if mean is not None:
+        std = float(np.sqrt(spread)) if spread is not None else float(cells)
+        scale = max(std, _CELL)
+        units, step = (number - mean) / scale, _DECIMAL * shown / scale
+        known.append((units, 0.0, step))
+        if spread is not None:
+            # of a square, to first order, and what that leaves out at a spread of 0
+            squared = step * (2 * std + _DECIMAL) / scale
+            known.append((units**2, spread / scale**2, squared))
+    features, targets, widths = zip(*known, strict=True) if known else ((), (), ())
+    # in patients: the variance of a number that is rounded to its width, a patient
+    slack = np.square(np.asarray(widths, dtype=np.float64)) / (12 * shown)
+    table = np.reshape(np.asarray(features, dtype=np.float64), (-1, cells))
+    return shown * smoothest(table, np.asarray(targets), slack)

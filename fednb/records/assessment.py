@@ -34,6 +34,8 @@ THRESHOLDS: Final = tuple(round(0.05 * i, 2) for i in range(1, 20))
 SLOPE_EVALUATIONS: Final = 12
 PAIRS: Final = 5
 """Numbers of one `fednb.survival.pairs.PairSums`."""
+CLOSE_PAIRS: Final = 8
+"""Numbers of pairs of one interval, `fednb.survival.close_pairs`."""
 
 
 class FixedModel(Record, frozen=True):
@@ -224,7 +226,8 @@ class AssessmentPlan(SummedPlan, frozen=True):
         own = m + 1 if cox else 2 + 2 * (len(self.thresholds) + 1) + b
         joint = 2 * (m + 1) * b + PAIRS + PAIRS + own + levels
         kinds = 1 + (1 + e if cox else 0)
-        weighted = kinds * PAIRS + (kinds - 1) * PAIRS + (m + e * b + 1 if cox else 0)
+        weighted = kinds * PAIRS + (kinds - 1) * PAIRS
+        weighted += m + e * b + 1 + CLOSE_PAIRS if cox else 0
         columns = 1 if cox else 2
         slope = columns + columns * (columns + 1) // 2 + 1
         return (

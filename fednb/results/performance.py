@@ -18,6 +18,7 @@ from fednb.survival.calibration import (
     survival_groups,
 )
 from fednb.survival.censoring import followed
+from fednb.survival.close_pairs import close_kernel
 from fednb.survival.decision_curve import net_benefit
 from fednb.survival.meta_analysis import (
     Heterogeneity,
@@ -195,9 +196,13 @@ def _index(
     found = [Measure(f"{name}, pairs within sites", value, low, high, release)]
     blocks, table = state.blocks["weighted"], state.blocks["joint"]["table"]
     total = state.kernels(design)[kind](table, table) / state.n
+    close = None
+    if design.cox and not kind:
+        close = blocks["close"].copy()
+        close[:2] -= close_kernel(table, table) / state.n
     try:
         value = pooled_index(
-            within, blocks["cross"][kind] - total, blocks["same"][kind]
+            within, blocks["cross"][kind] - total, blocks["same"][kind], close
         )
     except FitError:
         value = math.nan

@@ -18,6 +18,7 @@ import numpy as np
 from fednb.errors import FitError, InputError
 from fednb.records.assessment import INTERVALS, AssessmentPlan
 from fednb.survival.censoring import GridCurves, followed, grid_curves
+from fednb.survival.close_pairs import CLOSE_SUMS
 from fednb.survival.layout import Layout
 from fednb.survival.meta_analysis import Heterogeneity, heterogeneity
 from fednb.survival.newton import NewtonOptions, NewtonState, start, update
@@ -129,6 +130,7 @@ class AssessmentDesign:
         ]
         if self.cox:
             blocks += [("brier", (m,)), ("predicted", (e, b)), ("expected", (1,))]
+            blocks.append(("close", (CLOSE_SUMS,)))
         return blocks
 
     def replay(self, history: Sequence[Floats]) -> AssessmentState:
@@ -213,7 +215,8 @@ class AssessmentState:
             return (survival_kernel(ones),)
         weight = self.curves.death_weight
         times = (time_kernel(weight, at) for at in self.at)
-        return (survival_kernel(ones), survival_kernel(self.uno_weight), *times)
+        harrell = survival_kernel(ones, apart=True)
+        return (harrell, survival_kernel(self.uno_weight), *times)
 
 
 def assessment_of(plan: AssessmentPlan, contract: Contract) -> AssessmentDesign:

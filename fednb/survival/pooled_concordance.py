@@ -1,9 +1,10 @@
 """C over all pairs, those across sites too, from a joint histogram.
 
 A table counts patients by event, interval and bin of risk. Pairs of different bins are
-ordered by it; pairs of one bin are credited at the rate of such pairs within sites;
-pairs within sites are exact. Where a site shows a smoothed table in place of its own
-(merged cells), pairs with the sum of what was shown are counted from either side:
+ordered by it; pairs of one bin or of one interval (`fednb.survival.close_pairs`) are
+credited at the rate of such pairs within sites; pairs within sites are exact. Where a
+site shows a smoothed table in place of its own (`fednb.privacy.joint`), pairs with the
+sum of what was shown are counted from either side:
 
 sum over k != l of K(x_k, x_l) ~ sum_k [K(x_k, S) + K(S, x_k) - K(x_k, s_k)
 - K(s_k, x_k) + K(s_k, s_k)] - K(S, S)
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fednb.errors import FitError
+from fednb.survival.close_pairs import credited
 from fednb.survival.pairs import PairSums, survival_pairs, two_sample_pairs
 
 if TYPE_CHECKING:
@@ -54,21 +56,23 @@ def joint_table(
     return table
 
 
-def survival_kernel(weight: Floats) -> Kernel:
+def survival_kernel(weight: Floats, *, apart: bool = False) -> Kernel:
     """Return the kernel of Harrell's or Uno's C.
 
     Parameters
     ----------
     weight
         Of a pair by the interval of its first death, shape (m + 1,).
+    apart
+        Whether to leave pairs of one interval out. Else deaths come before censorings
+        in it, and two deaths are not compared.
     """
 
     def kernel(first: Floats, second: Floats) -> Floats:
         deaths = first[1] * weight[:, None]
         everybody = second.sum(axis=0)
-        # in one interval, deaths come before censorings
-        later = everybody[::-1].cumsum(axis=0)[::-1] - everybody + second[0]
-        return _terms(deaths, later)
+        later = everybody[::-1].cumsum(axis=0)[::-1] - everybody
+        return _terms(deaths, later if apart else later + second[0])
 
     return kernel
 
@@ -173,7 +177,9 @@ def _members(bins: Ints) -> list[Ints]:
     return np.split(order, np.flatnonzero(np.diff(bins[order])) + 1)
 
 
-def pooled_index(within: PairSums, cross: Floats, same: Floats) -> float:
+def pooled_index(
+    within: PairSums, cross: Floats, same: Floats, close: Floats | None = None
+) -> float:
     """Return the share of all pairs in order, 0 to 1.
 
     Parameters
@@ -185,6 +191,9 @@ def pooled_index(within: PairSums, cross: Floats, same: Floats) -> float:
         itself, shape (3,).
     same
         Pairs within sites of one bin: in order, and comparable; shape (2,).
+    close
+        Pairs of one interval, which `cross` leaves out; see
+        `fednb.survival.close_pairs.credited`. None: there are none.
 
     Raises
     ------
@@ -192,6 +201,9 @@ def pooled_index(within: PairSums, cross: Floats, same: Floats) -> float:
         If no pair is comparable.
     """
     agreeing, comparable, tied = cross.tolist()
+    if close is not None:
+        ordered, known = credited(close)
+        agreeing, comparable = agreeing + ordered, comparable + known
     rate = float(same[0] / same[1]) if same[1] > 0 else 0.5
     total = within.comparable + comparable
     if total <= 0:

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from fednb.privacy import joint
 from fednb.privacy.joint import held, merged_places, safe_joint, safe_margin, tail_end
 from fednb.privacy.profiles import OPEN, RARE_DISEASE, STANDARD
+from fednb.privacy.rounding import round_count
 
 COUNTS = arrays(np.float64, st.integers(1, 30), elements=st.integers(0, 12))
 
@@ -60,19 +62,73 @@ def test_fewer_than_the_threshold_look_like_nobody():
     assert not safe_joint(table, STANDARD)[1].any()
 
 
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10_000), n=st.integers(30, 200))
-def test_a_joint_table_keeps_the_margins_that_may_be_shown(seed, n):
+def _random_table(seed: int, n: int):
     rng = np.random.default_rng(seed)
     table = np.zeros((2, 12, 6))
-    where = (rng.integers(0, 2, n), rng.integers(0, 12, n), rng.integers(0, 6, n))
+    time = np.minimum(rng.gamma(2.0, 2.0, n).astype(int), 11)
+    where = (rng.integers(0, 2, n), time, rng.integers(0, 6, n))
     np.add.at(table, where, 1.0)
+    return table
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(30, 200))
+def test_a_joint_table_has_the_rounded_count_and_nearly_the_means(seed, n):
+    table = _random_table(seed, n)
     shown = safe_joint(table, STANDARD)
     assert np.isfinite(shown).all()
     assert shown.min() >= 0
     for event in (0, 1):
-        margin = safe_margin(table[event].sum(axis=1), STANDARD, time=True)
-        np.testing.assert_allclose(shown[event].sum(axis=1), margin, atol=1e-6)
+        count = round_count(int(table[event].sum()), STANDARD)
+        assert shown[event].sum() == pytest.approx(count)
+        for axis in (0, 1):
+            if count:
+                own = _mean(table[event].sum(axis=axis))
+                assert _mean(shown[event].sum(axis=axis)) == pytest.approx(own, abs=0.3)
+
+
+def _mean(counts) -> float:
+    return float(counts @ np.arange(counts.size) / counts.sum())
+
+
+@pytest.mark.parametrize("profile", [STANDARD, RARE_DISEASE])
+def test_a_joint_table_tells_rounded_numbers_only(profile, monkeypatch):
+    """Its only sources are counts, means and spreads as the rules let them leave."""
+    seen = []
+    exact = joint.safe_mean
+
+    def watched(values, unit, rules):
+        found = exact(values, unit, rules)
+        seen.append((len(values), found.value))
+        return found
+
+    monkeypatch.setattr(joint, "safe_mean", watched)
+    safe_joint(_random_table(3, 60), profile)
+    assert len(seen) == 6
+    for count, value in seen:
+        assert count >= profile.threshold
+        assert value is None or value == pytest.approx(round(value, 1), abs=1e-12)
+
+
+def test_a_joint_table_follows_the_dependence_of_its_patients():
+    rng = np.random.default_rng(5)
+    normal = rng.multivariate_normal([0, 0], [[1, -0.6], [-0.6, 1]], 300)
+    cells = np.clip(np.rint(2 * normal + 5), 0, 10).astype(int)
+    table = np.zeros((2, 11, 11))
+    np.add.at(table, (1, cells[:, 0], cells[:, 1]), 1.0)
+    shown = safe_joint(table, STANDARD)[1]
+    row, column = (np.repeat(np.arange(11.0), 11), np.tile(np.arange(11.0), 11))
+    found = np.cov(row, column, aweights=shown.ravel())
+    correlation = found[0, 1] / np.sqrt(found[0, 0] * found[1, 1])
+    assert correlation == pytest.approx(np.corrcoef(cells.T)[0, 1], abs=0.07)
+
+
+def test_a_site_of_one_level_of_risk_shows_it():
+    table = np.zeros((2, 5, 4))
+    table[1, :, 2] = 20
+    shown = safe_joint(table, STANDARD)[1]
+    assert shown.sum() == pytest.approx(100)
+    assert shown[:, 2].sum() > 90
 
 
 def test_one_patient_more_or_less_within_a_box_shows_nothing():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,23 +13,26 @@ from fednb.privacy.rounding import round_count
 from fednb.privacy.rules import THRESHOLD
 from fednb.records.assessment import AssessmentPlan
 from fednb.site.tasks.heads import load_embedding
+from fednb.site.tasks.pairs import (
+    Placed,
+    Rows,
+    close_sums,
+    digits,
+    per_patient,
+    rounded,
+    short,
+    weighted_pairs,
+)
 from fednb.site.tasks.table import table_of
 from fednb.survival.brier import brier_sums
 from fednb.survival.censoring import intervals_of
 from fednb.survival.decision_curve import threshold_cells
 from fednb.survival.logistic import logistic_sums
 from fednb.survival.meta_analysis import effect_sums, logit, mean_sums
-from fednb.survival.pairs import PairSums, survival_pairs, two_sample_pairs
-from fednb.survival.pooled_concordance import (
-    cross_part,
-    joint_table,
-    survival_bin_pairs,
-    time_bin_pairs,
-)
+from fednb.survival.pairs import PairSums, survival_pairs
+from fednb.survival.pooled_concordance import cross_part, joint_table
 from fednb.survival.protocol import column_bounds
 from fednb.survival.riskset import RiskSets
-from fednb.survival.time_auc import auc_weights
-from fednb.survival.uno import uno_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,26 +49,6 @@ if TYPE_CHECKING:
     Members = NDArray[np.bool_]
 
 _TENTH = 0.1
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """Complete rows of the patients assessed, each of shape (n,)."""
-
-    risk: Floats
-    time: Floats
-    event: Floats
-    index: NDArray[np.intp]
-
-
-@dataclass(frozen=True, eq=False)
-class _Placed:
-    """Rows on the grid and in bins, their table, and what is shown of it."""
-
-    interval: NDArray[np.intp]
-    bins: NDArray[np.intp]
-    own: Floats
-    shown: Floats
 
 
 class Assess:
@@ -94,7 +76,7 @@ class Assess:
         self._columns = {column.name: column for column in columns}
         self._table = table_of(job)
         self._rows = self._read(job, plan)
-        self._placed: _Placed | None = None
+        self._placed: Placed | None = None
         self._sorted: RiskSets | None = None
 
     def vector(
@@ -122,7 +104,7 @@ class Assess:
         blocks = make(state, profile)
         return self._design.layout(state.phase).join(blocks), decisions
 
-    def _read(self, job: Job, plan: AssessmentPlan) -> _Rows:
+    def _read(self, job: Job, plan: AssessmentPlan) -> Rows:
         names = ("train", "validation", "test") if plan.on == "all" else (plan.on,)
         index = np.sort(np.concatenate([np.asarray(job.split[n], int) for n in names]))
         parts = []
@@ -148,7 +130,7 @@ class Assess:
             horizon = self._design.grid[-1]
             event = np.where(time <= horizon, event, 0.0)
             time = np.minimum(time, np.nextafter(horizon, np.inf))
-        return _Rows(risk, time, event, index[whole])
+        return Rows(risk, time, event, index[whole])
 
     def _numbers(self, name: str) -> Floats:
         return np.asarray(self._table[name], dtype=np.float64)
@@ -184,14 +166,14 @@ class Assess:
             return ~np.isfinite(np.asarray(values, dtype=np.float64))
         return np.asarray(values == "", dtype=np.bool_)
 
-    def _place(self, state: AssessmentState, profile: Profile) -> _Placed:
+    def _place(self, state: AssessmentState, profile: Profile) -> Placed:
         if self._placed is None:
             rows, b = self._rows, self._plan.bins
             grid = np.asarray(self._design.grid)
             interval = intervals_of(rows.time, grid) if grid.size else rows.index * 0
             bins = state.bins_of(rows.risk, b)
             own = joint_table(interval, rows.event, bins, (grid.size + 1, b))
-            self._placed = _Placed(interval, bins, own, safe_joint(own, profile))
+            self._placed = Placed(interval, bins, own, safe_joint(own, profile))
         return self._placed
 
     def _joint(self, state: AssessmentState, profile: Profile) -> Mapping[str, Floats]:
@@ -212,12 +194,12 @@ class Assess:
         losses = np.logaddexp(0.0, -sign * rows.risk).sum()
         squares = ((chance - rows.event) ** 2).sum()
         cells = threshold_cells(chance, rows.event, self._plan.thresholds)
-        found["losses"] = _rounded(np.array([losses, squares]), _TENTH, profile)
+        found["losses"] = rounded(np.array([losses, squares]), _TENTH, profile)
         found["cells"] = np.stack([safe_margin(row, profile) for row in cells])
         found["predicted"] = self._by_bin(chance, placed, profile)
         return found
 
-    def _at_risk(self, hazards: Floats, placed: _Placed, profile: Profile) -> Floats:
+    def _at_risk(self, hazards: Floats, placed: Placed, profile: Profile) -> Floats:
         """Sum hazards at the start of each interval, exact where enough left since."""
         count = len(self._design.grid) + 1
         if self._plan.baseline:
@@ -225,16 +207,17 @@ class Assess:
         of = np.bincount(placed.interval, weights=hazards, minlength=count)
         sums = np.append(of[::-1].cumsum()[::-1], 0.0)
         exits = np.bincount(placed.interval, minlength=count).astype(np.float64)
-        sums = _rounded(sums, _TENTH, profile)
+        sums = rounded(sums, _TENTH, profile)
         return held(sums, exits, profile, time=True)[:-1]
 
-    def _by_bin(self, values: Floats, placed: _Placed, profile: Profile) -> Floats:
+    def _by_bin(self, values: Floats, placed: Placed, profile: Profile) -> Floats:
         """Sum values in each bin, merged where a bin holds too few."""
         b = self._plan.bins
         sums = np.bincount(placed.bins, weights=values, minlength=b)
-        running = _rounded(np.concatenate([[0.0], np.cumsum(sums)]), _TENTH, profile)
+        running = rounded(np.concatenate([[0.0], np.cumsum(sums)]), _TENTH, profile)
         counts = np.bincount(placed.bins, minlength=b).astype(np.float64)
-        return np.diff(held(running, counts, profile))
+        along = placed.shown.sum(axis=(0, 1))
+        return np.diff(held(running, counts, profile, along=along))
 
     def _pairs(
         self, members: Members, state: AssessmentState, profile: Profile
@@ -245,7 +228,7 @@ class Assess:
         if event.sum() < profile.threshold and not profile.exact:
             return PairSums.none().to_vector()
         found = survival_pairs(rows.time[members], event, rows.risk[members])
-        return _short(found, state, profile)
+        return short(found, state, profile)
 
     def _effect(self, profile: Profile) -> tuple[float, float]:
         """Return the site's C (or AUC) on the logit scale, and its variance."""
@@ -258,7 +241,7 @@ class Assess:
         effect, variance = logit(found.index, found.std_error)
         if profile.exact:
             return effect, variance
-        return round(effect, 2), _digits(variance, 2)
+        return round(effect, 2), digits(variance, 2)
 
     def _levels(self, state: AssessmentState, profile: Profile) -> Floats:
         """Sum each subgroup; one that is too small takes the next smallest along."""
@@ -293,39 +276,21 @@ class Assess:
             cross_part(kernel, placed.own, placed.shown, total)
             for kernel in state.kernels(self._design)
         ]
-        pairs, same = self._weighted_pairs(state, placed, profile)
+        rows = self._rows
+        pairs, same = weighted_pairs(rows, placed, state, profile)
         found = {
-            "cross": self._per_patient(np.array(cross), state, profile),
-            "same": self._per_patient(np.array(same), state, profile),
-            "pairs": np.array(pairs).reshape(len(pairs), -1 if pairs else 5),
+            "cross": per_patient(np.array(cross), state, profile),
+            "same": same,
+            "pairs": pairs,
         }
         if self._design.cox:
+            grid = np.asarray(self._design.grid)
+            found["close"] = close_sums(rows, placed, grid, state, profile)
             found.update(self._predictions(state, placed, profile))
         return found
 
-    def _weighted_pairs(
-        self, state: AssessmentState, placed: _Placed, profile: Profile
-    ) -> tuple[list[Floats], list[Floats]]:
-        """Sum pairs within the site for Uno's C and each AUC, and those of one bin."""
-        rows = self._rows
-        same = [survival_bin_pairs(rows.time, rows.event, rows.risk, placed.bins)]
-        pairs: list[Floats] = []
-        curves = state.curves
-        if curves is None:
-            return pairs, same
-        weight = state.uno_weight[placed.interval]
-        columns = (placed.interval, rows.event, rows.risk)
-        pairs.append(_short(uno_pairs(*columns, state.uno_weight), state, profile))
-        same.append(survival_bin_pairs(*columns, placed.bins, weight))
-        for at in state.at:
-            case, control = auc_weights(at, placed.interval, rows.event, curves)
-            made = two_sample_pairs(case, control, rows.risk)
-            pairs.append(_short(made, state, profile))
-            same.append(time_bin_pairs(case, control, rows.risk, placed.bins))
-        return pairs, same
-
     def _predictions(
-        self, state: AssessmentState, placed: _Placed, profile: Profile
+        self, state: AssessmentState, placed: Placed, profile: Profile
     ) -> dict[str, Floats]:
         """Sum weighted squared errors, predicted deaths by bin, and expected deaths."""
         if state.curves is None or state.hazard is None:
@@ -339,7 +304,7 @@ class Assess:
         running = np.concatenate([[0.0], squares, squares[-1:]])
         left = np.bincount(placed.interval, minlength=len(squares) + 1)
         exits = left.astype(np.float64)
-        running = _rounded(running, _TENTH, profile)
+        running = rounded(running, _TENTH, profile)
         kept = held(running, exits, profile, time=True)
         predicted = [
             self._by_bin(1.0 - np.exp(-hazards * state.hazard[at]), placed, profile)
@@ -350,12 +315,8 @@ class Assess:
         return {
             "brier": kept[1:-1],
             "predicted": np.array(predicted),
-            "expected": _rounded(np.array([expected]), _TENTH, profile),
+            "expected": rounded(np.array([expected]), _TENTH, profile),
         }
-
-    @staticmethod
-    def _per_patient(pairs: Floats, state: AssessmentState, profile: Profile) -> Floats:
-        return _rounded(pairs, 10.0, profile) / state.n
 
     def _slope(self, state: AssessmentState, profile: Profile) -> Mapping[str, Floats]:
         del profile
@@ -378,23 +339,3 @@ class Assess:
     ) -> Mapping[str, Floats]:
         tau2 = state.between.tau2 if state.between else 0.0
         return {"mean": mean_sums(*self._effect(profile), tau2)}
-
-
-def _short(pairs: PairSums, state: AssessmentState, profile: Profile) -> Floats:
-    """Return pair sums a patient: pairs to the nearest ten, squares in three digits."""
-    vector = pairs.to_vector()
-    if not profile.exact:
-        vector[:2] = np.rint(vector[:2] / 10.0) * 10.0
-        vector[2:] = [_digits(v, 3) for v in vector[2:].tolist()]
-    return PairSums.from_vector(vector).per(state.n).to_vector()
-
-
-def _rounded(values: Floats, step: float, profile: Profile) -> Floats:
-    if profile.exact:
-        return values
-    return np.asarray(np.rint(values / step) * step)
-
-
-def _digits(value: float, digits: int) -> float:
-    """Return a number in so many significant digits."""
-    return float(f"{value:.{digits - 1}e}")
