@@ -96,6 +96,8 @@ def _training(plan: TrainingPlan) -> str:
     channels = _listed(plan.modalities) if plan.modalities else "all modalities"
     epochs = "epoch" if plan.local_epochs == 1 else "epochs"
     survival = "" if plan.survival is None else f" {_loss(plan.survival)}"
+    if plan.loss is not None:
+        survival = f" The loss is the requester's own, {plan.loss.name}."
     return (
         f"Train the network {plan.network.name} to predict {plan.target} from "
         f"{channels}{also}, in {_rounds(plan.rounds)} of {plan.local_epochs} {epochs} "

@@ -208,6 +208,7 @@ _PLAN: Final[dict[str, Rule]] = {
     # fewer passes or a smaller batch bring an update nearer to single patients
     **_all("local_epochs", "batch_size", "learning_rate", "weight_decay", "tolerance"),
     **_all("optimiser", "schedule", "model", "target", "strategy", "size", "seed"),
+    "loss": _other,
     **_all("transforms", "split", "device", "amp", "threads", "penalizer", "fit_on"),
     **_all("embedding", "features", "duration", "event", "strata", "ties"),
     **_all("formula", "levels", "l1_ratio", "weights", "entry"),

@@ -129,7 +129,8 @@ def _check_alone(plan: TrainingPlan) -> None:
         )
         raise PlanError(message)
     given = (plan.network, *plan.transforms)
-    if not all(isinstance(part, ModelSpec | TransformSpec) for part in given):
+    named = all(isinstance(part, ModelSpec | TransformSpec) for part in given)
+    if not named or plan.loss is not None:
         message = (
             "Code of your own cannot be trained with under differential privacy: it "
             "could carry something over from one patient to the next. Name a network "

@@ -27,7 +27,9 @@ def training_of(plan: AnyPlan) -> TrainingPlan | None:
 
 
 def codes_of(plan: AnyPlan) -> tuple[Code, ...]:
-    """Return the code that a plan carries: its network's, then its transforms'.
+    """Return the code that a plan runs: its network's, its transforms', its loss's.
+
+    What uses a trained network runs no loss.
 
     Parameters
     ----------
@@ -37,7 +39,8 @@ def codes_of(plan: AnyPlan) -> tuple[Code, ...]:
     training = training_of(plan)
     if training is None:
         return ()
-    found = (training.model, *training.transforms)
+    loss = training.loss if plan is training else None
+    found = (training.model, *training.transforms, loss)
     return tuple(part for part in found if isinstance(part, Code))
 
 
@@ -48,10 +51,12 @@ def check_carried(plan: TrainingPlan) -> None:
     ------
     PlanError
         The plan has code, and asks for CUDA, promises differential privacy, or predicts
-        survival.
+        survival; or its loss has problems, each told by its line.
     """
     if not codes_of(plan):
         return
+    if plan.loss is not None:
+        _check_loss(plan.loss)
     if plan.device == "cuda":
         message = "Custom code runs on the CPU. Use device='auto' or 'cpu'."
         raise PlanError(message)
@@ -65,6 +70,17 @@ def check_carried(plan: TrainingPlan) -> None:
         message = (
             "Custom code predicts a binary column so far; the plan's target is "
             "survival. Train on a binary column, and fit a CoxPlan on the embedding."
+        )
+        raise PlanError(message)
+
+
+def _check_loss(loss: Code) -> None:
+    loss.check()
+    if not {"logits", "labels"} <= set(loss.arguments):
+        given = ", ".join(loss.arguments) or "none, or it is a class"
+        message = (
+            f"A loss of one's own is a function of logits and labels; {loss.name} has "
+            f"these arguments: {given}."
         )
         raise PlanError(message)
 

@@ -113,6 +113,9 @@ class TrainingPlan(Plan, frozen=True):
     covariates
         Number columns that join inside the network; usually none, since a head fitted
         afterwards does better.
+    loss
+        A loss of one's own, `Code` of a function; None: cross-entropy, or what a
+        `Survival` names. It trains; figures of validation patients stay cross-entropy.
     split, seed
         See `SplitSpec`; seed of weights, order and augmentation.
     device, amp, threads
@@ -138,6 +141,7 @@ class TrainingPlan(Plan, frozen=True):
     size: tuple[int, int, int] = (32, 32, 32)
     transforms: tuple[TransformSpec | Code, ...] = (TransformSpec("ZScoreInMask"),)
     covariates: tuple[str, ...] = ()
+    loss: Code | None = None
     split: SplitSpec = SplitSpec()
     seed: int = 0
     device: Device = "auto"

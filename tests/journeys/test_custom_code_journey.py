@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import msgspec
+import own_losses
 import own_networks
 import pytest
 from small_studies import TERMS, small
@@ -16,6 +17,7 @@ from fednb.records.specs import ModelSpec
 from fednb.records.studies import StudyPlan
 from fednb.records.tasks import EmbeddingPlan
 
+replace = msgspec.structs.replace
 SITE = "aspen"
 NAMED = ModelSpec("small-cnn-3d", {"widths": [4, 8], "embedding": 4})
 OWN = Code.of(own_networks.Copy, widths=(4, 8), embedding=4)
@@ -96,3 +98,30 @@ def test_what_fails_tells_a_type_and_a_line_and_changed_code_is_asked_anew(fed):
         gone = [x for x in asked.changes.code if x.startswith("-")]
         assert any("raise ValueError" in x for x in gone)
         assert "c-gone" in asked._repr_html_()
+
+
+def test_a_loss_is_read_and_trains_and_what_fails_in_it_is_told_by_line(fed):
+    set_policy(fed, custom_code="refuse")
+    plan = small(1, model=NAMED)
+    entropy = Code.of(own_losses.entropy)
+    with pytest.raises(RefusedError, match="policy does not allow custom code"):
+        fed.request(replace(plan, loss=entropy), **TERMS)
+    set_policy(fed, custom_code="ask")
+    request = fed.request(replace(plan, loss=entropy), **TERMS)
+    with fed.owner(SITE) as owner:
+        asked = owner.requests[request.hash]
+        assert asked.status == "pending"
+        assert "The loss is the requester's own, entropy." in str(asked)
+        assert "binary_cross_entropy_with_logits" in str(asked)
+        asked.approve(note="read")
+    mine = request.start().result()
+    twin = fed.request(plan, **TERMS).start().result()
+    assert mine.ref.sha256 == twin.ref.sha256
+    focal = replace(plan, loss=Code.of(own_losses.focal, gamma=2.0))
+    assert approved(fed, focal).start().result().ref.sha256 != twin.ref.sha256
+    fails = Code.of(own_losses.fails)
+    with pytest.raises(RefusedError) as error:
+        approved(fed, replace(plan, loss=fails)).start().result()
+    line = 1 + [" raise " in x for x in fails.source.splitlines()].index(True)
+    assert f"(ValueError at line {line} of fails)" in str(error.value)
+    assert "labels sum to" not in str(error.value)

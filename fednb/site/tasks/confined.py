@@ -163,7 +163,7 @@ def _handover(job: Job, plan: TrainingPlan, counts: Counts) -> Handover:
 def _plain(plan: TrainingPlan) -> TrainingPlan:
     """Return a plan whose volumes are the same, and that carries no code."""
     transforms = tuple(named(plan.transforms))
-    return msgspec.structs.replace(plan, model=PLAIN, transforms=transforms)
+    return msgspec.structs.replace(plan, model=PLAIN, transforms=transforms, loss=None)
 
 
 def _stripped(job: Job, plan: TrainingPlan, cache: str) -> Job:

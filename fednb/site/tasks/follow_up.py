@@ -22,6 +22,7 @@ from fednb.site.tasks.losses import (
     CrossEntropy,
     DiscreteTime,
     ExactProfile,
+    OwnLoss,
     PartialLikelihood,
     check_separable,
 )
@@ -108,6 +109,8 @@ def criterion_of(
         No training patient of any site dies.
     """
     patients, survival = setting.patients, plan.survival
+    if plan.loss is not None:
+        return OwnLoss(plan.loss, patients.labels)
     if survival is None:
         return CrossEntropy(patients.labels)
     events = np.nan_to_num(patients.labels)

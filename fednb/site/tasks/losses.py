@@ -1,4 +1,4 @@
-"""Losses of a network at a site: cross-entropy, and three for survival.
+"""Losses of a network at a site: cross-entropy, one's own, and three for survival.
 
 Each is the mean over the patients of a batch. Averaged over sites with p_k = n_k / n,
 means over patients weight the sites' partial likelihoods by their events. `scale`
@@ -18,11 +18,13 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fednb.errors import InputError
+from fednb.models.code import load
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from fednb.records.code import Code
     from fednb.survival.deepcox import Baseline
     from fednb.survival.riskset import Ties
 
@@ -77,6 +79,46 @@ class CrossEntropy:
         if class_weights is not None:
             weight = _of_class(labels, class_weights)
         return binary_cross_entropy_with_logits(eta, labels, weight=weight)
+
+
+@dataclass(frozen=True)
+class OwnLoss:
+    """A requester's own loss, in the confined process that runs its code.
+
+    Parameters
+    ----------
+    code
+        A function of ``logits`` and ``labels``, both (n,), that returns (n,) losses.
+    labels
+        0 or 1 of every patient of the table, shape (N,).
+    """
+
+    code: Code
+    labels: NDArray[np.float64]
+    scale: float = 1.0
+
+    def __call__(
+        self, eta: Tensor, rows: Rows, class_weights: Weights | None = None, /
+    ) -> Tensor:
+        """Return the mean loss.
+
+        Raises
+        ------
+        InputError
+            The code returns another shape, or what no gradient goes through.
+        IntegrityError
+            This process may not run it.
+        """
+        labels = _like(self.labels[rows], eta)
+        found = load(self.code)(logits=eta, labels=labels, **self.code.params)
+        shape = tuple(found.shape) if isinstance(found, torch.Tensor) else ()
+        if shape != tuple(eta.shape) or found.requires_grad != eta.requires_grad:
+            message = (
+                f"{self.code.name} must return the loss of each patient, a tensor of "
+                f"shape {tuple(eta.shape)} made of the logits; got shape {shape}."
+            )
+            raise InputError(message)
+        return _mean(found, labels, class_weights)
 
 
 @dataclass(frozen=True)
