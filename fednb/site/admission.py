@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fednb.records.outputs import Decision, Place
     from fednb.site.approvals import Approvals
     from fednb.site.home import Home
-    from fednb.site.work import Work
+    from fednb.site.work import Known, Work
 
 
 # calls of the contract, its run, the run's other contract, and any later step
@@ -56,7 +56,7 @@ def route(plan: TrainingPlan, sites: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def check_call(
-    call: Call, contract: Contract, *, inputs: str, home: Home, approvals: Approvals
+    call: Call, contract: Contract, known: Known, home: Home, approvals: Approvals
 ) -> Decision:
     """Say whether a call is the next thing that its contract allows.
 
@@ -64,18 +64,18 @@ def check_call(
     ----------
     call
         A new call: a repeated one was answered before this.
-    inputs
-        Hash of its arrays.
     contract
         In force.
+    known
+        What was found out of the call.
     home, approvals
         Of this site.
     """
-    return settle(_call(call, contract, inputs, home, approvals))
+    return settle(_call(call, contract, known, home, approvals))
 
 
 def _call(
-    call: Call, contract: Contract, inputs: str, home: Home, approvals: Approvals
+    call: Call, contract: Contract, known: Known, home: Home, approvals: Approvals
 ) -> Iterator[Decision]:
     place = call.place
     if not 0 <= place.step < len(contract.steps) or place.attempt < 0:
@@ -98,7 +98,7 @@ def _call(
         yield _once(call, home)
         return
     yield from _run(place, *before)
-    yield from _order(call, contract, inputs, home)
+    yield from _order(call, contract, known)
     yield from _inputs(call, contract, home, approvals)
 
 
@@ -228,9 +228,7 @@ def _run(
         yield deny("call.order", "A later step has begun.", "replayed")
 
 
-def _order(
-    call: Call, contract: Contract, inputs: str, home: Home
-) -> Iterator[Decision]:
+def _order(call: Call, contract: Contract, known: Known) -> Iterator[Decision]:
     # rounds come one after the other; only the newest may have another attempt
     place = call.place
     plan = contract.steps[place.step]
@@ -239,7 +237,7 @@ def _order(
         if not 0 <= place.round < len(stops):
             yield deny("call.round", f"No visit {place.round}.", "not-in-contract")
         return
-    state = run_state(home, place.run, place.step)
+    state = known.before
     expected = 0 if state is None else state.round + 1
     again = (
         state is not None
@@ -249,7 +247,7 @@ def _order(
     if place.round != expected and not again:
         reason = f"Round {place.round} was asked; round {expected} is next."
         yield deny("call.order", reason, "replayed")
-    if again and state is not None and state.inputs != inputs:
+    if again and state is not None and state.inputs != known.inputs:
         # or a coordinator could ask one round at as many weights as it has calls
         reason = f"Round {place.round} was answered before for other inputs."
         yield deny("call.inputs", reason, "replayed")

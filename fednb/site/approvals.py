@@ -55,6 +55,8 @@ class Filed:
         Unix times in seconds; `decided` is 0 while pending.
     note
         The owner's note or reason.
+    entry
+        Number of its newest decision in the ledger; 0: none holds.
     """
 
     hash: str
@@ -63,6 +65,7 @@ class Filed:
     received: float
     decided: float
     note: str
+    entry: int = 0
 
 
 def last_decided(filed: Filed, every: Iterable[Filed]) -> Filed | None:
@@ -295,6 +298,18 @@ class Approvals:
         cause, reason = stops[filed.status]
         return deny(f"contract.{filed.status}", reason, cause)
 
+    def check_again(self, filed: Filed) -> Filed | Decision:
+        """Do what `check` does, for a contract that has just been found in force.
+
+        A look at the number of its newest decision is enough where nobody decided anew.
+        """
+        (newest,) = self._home.database.execute(
+            "SELECT MAX(seq) FROM ledger WHERE kind = 'decision' AND contract = ?",
+            (filed.hash,),
+        ).fetchone()
+        same = newest == filed.entry and filed.contract.expires > time.time()
+        return filed if same else self.check(filed.hash)
+
     def _known(self, contract_hash: str) -> Filed:
         filed = self.find(contract_hash)
         if filed is not None:
@@ -337,7 +352,9 @@ class Approvals:
         if decision is None or decision.body["status"] == "pending":
             return Filed(digest, contract, "pending", received, 0.0, "")
         status, note = decision.body["status"], decision.body["note"]
-        return Filed(digest, contract, status, received, decision.time, note)
+        return Filed(
+            digest, contract, status, received, decision.time, note, decision.seq
+        )
 
 
 def _parsed(digest: str, body: bytes) -> Contract | None:

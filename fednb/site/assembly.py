@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from fednb.site.catalog import Registered
     from fednb.site.home import Home
     from fednb.site.keys import SiteKeys
-    from fednb.site.walls import Terms
+    from fednb.site.work import Known
 
 
 PARTS = ("train", "validation", "test")
@@ -72,8 +72,7 @@ class Assembly:
         call: Call,
         contract: Contract,
         dataset: Registered,
-        inputs: str,
-        terms: Terms,
+        known: Known,
     ) -> Work:
         """Return the work of an admitted call.
 
@@ -85,10 +84,8 @@ class Assembly:
             In force.
         dataset
             The contract's, at this site.
-        inputs
-            Hash of the call's arrays.
-        terms
-            Of the site's policy, for a contract's own code.
+        known
+            What was found out while it was admitted.
 
         Raises
         ------
@@ -101,9 +98,6 @@ class Assembly:
         plan = contract.steps[call.place.step]
         if contract.standing:
             plan = msgspec.json.decode(call.query, type=AnyPlan)
-        before = None
-        if not contract.standing:
-            before = run_state(self._home, call.place.run, call.place.step)
         work = Work(
             call=call.id,
             place=call.place,
@@ -122,10 +116,10 @@ class Assembly:
             seconds=contract.resources.seconds,
             gpu_gib=contract.resources.gpu_gib,
             columns=contract.columns,
-            terms=terms,
+            terms=known.terms,
             arrays=call.arrays,
-            inputs=inputs,
-            before=before,
+            inputs=known.inputs,
+            before=known.before,
         )
         if isinstance(plan, StatisticsPlan):
             return replace(
@@ -169,7 +163,8 @@ class Assembly:
         """Say where a round begins; parts in the clear need no derivation."""
         if resolve(plan.strategy).relay:
             return self._visit(work, call, contract, plan)
-        work = replace(work, round=work.round // plan.calls, rounds=plan.rounds)
+        if plan.calls > 1:
+            work = replace(work, round=work.round // plan.calls, rounds=plan.rounds)
         if plan.dp is not None:
             work = replace(work, secret=self._secret(call.place))
         if contract.privacy.secure_sum:

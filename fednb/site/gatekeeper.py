@@ -29,6 +29,7 @@ from fednb.site.admission import (
     check_call,
     check_repeat,
     next_state,
+    run_state,
 )
 from fednb.site.approvals import Approvals, Filed
 from fednb.site.assembly import Assembly
@@ -48,6 +49,7 @@ from fednb.site.policy import (
 from fednb.site.proposals import check_proposal
 from fednb.site.release import Outgoing, Releases
 from fednb.site.verdicts import deny, settle, verdict_of
+from fednb.site.work import Known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -261,7 +263,7 @@ class Gatekeeper:
             return self.refuse(error, about)
         return future.result()
 
-    def _admit(self, call: Call, inputs: str) -> tuple[Work, Contract] | Decision:
+    def _admit(self, call: Call, inputs: str) -> tuple[Work, Filed] | Decision:
         """Check everything that a call must satisfy, and assemble its work."""
         filed = self._approvals.check(call.place.contract)
         if isinstance(filed, Decision):
@@ -269,18 +271,23 @@ class Gatekeeper:
         contract = filed.contract
         dataset = self._catalog.find(contract.dataset)
         policy = read_policy(self._home)
-        decision = settle(self._checks(call, inputs, filed, dataset, policy))
+        before = None
+        if not contract.standing:
+            before = run_state(self._home, call.place.run, call.place.step)
+        known = Known(inputs, confinement_of(policy), before)
+        decision = settle(self._checks(call, known, filed, dataset, policy))
         if not decision.allow or dataset is None:
             return decision
-        terms = confinement_of(policy)
-        work = self._assembly.work(call, contract, dataset, inputs, terms)
+        work = self._assembly.work(call, contract, dataset, known)
         decision = settle(self._checks_of_work(work, contract, policy))
         if not decision.allow:
             return decision
         page = self._cohorts.page_of(contract, work, policy.max_fits)
         if not contract.standing:
             self._begun[filed.hash] = call.place.run
-        return replace(work, page=page), contract
+        if page is not None:
+            work = replace(work, page=page)
+        return work, filed
 
     def _checks_of_work(
         self, work: Work, contract: Contract, policy: Policy
@@ -293,7 +300,7 @@ class Gatekeeper:
     def _checks(
         self,
         call: Call,
-        inputs: str,
+        known: Known,
         filed: Filed,
         dataset: Registered | None,
         policy: Policy,
@@ -308,31 +315,26 @@ class Gatekeeper:
             yield deny("call.dataset", reason, "unknown-dataset")
             return
         yield self._fingerprints.check(call, contract, dataset)
-        yield check_call(
-            call,
-            contract,
-            inputs=inputs,
-            home=self._home,
-            approvals=self._approvals,
-        )
+        yield check_call(call, contract, known, self._home, self._approvals)
         begun = self._begun.get(filed.hash, call.place.run)
         if not contract.standing and begun != call.place.run:
             # its first round is still being worked on: nothing is recorded yet
             reason = f"The contract was used up by run {begun}."
             yield deny("call.run", reason, "replayed")
 
-    def _run(self, call: Call, digest: str, work: Work, contract: Contract) -> bytes:
+    def _run(self, call: Call, digest: str, work: Work, filed: Filed) -> bytes:
         """Execute and release; what is not released costs no privacy budget."""
         try:
-            return self._answer(call, digest, work, contract)
+            return self._answer(call, digest, work, filed)
         finally:
             self._budgets.let_go(work)
 
-    def _answer(self, call: Call, digest: str, work: Work, contract: Contract) -> bytes:
+    def _answer(self, call: Call, digest: str, work: Work, filed: Filed) -> bytes:
         """Execute, and release what the disclosure rules let pass."""
-        product = self._execute(work)
+        contract = filed.contract
+        product = self._execute(work, filed)
         if isinstance(product, Decision):
-            about: dict[str, object] = {"call": call.id, "contract": contract.hash()}
+            about: dict[str, object] = {"call": call.id, "contract": filed.hash}
             return self._releases.refuse(product, about)
         outgoing = Outgoing(
             call=call,
@@ -346,22 +348,25 @@ class Gatekeeper:
         )
         return self._releases.release(outgoing)
 
-    def _execute(self, work: Work) -> Product | Decision:
+    def _execute(self, work: Work, filed: Filed) -> Product | Decision:
         """Execute; the owner may revoke the contract while it is worked on."""
-        try:
-            product = self._executor.execute(work, allowed=lambda: self._in_force(work))
-        except RunStoppedError:
-            standing = self._approvals.check(work.place.contract)
-            if isinstance(standing, Decision):
-                return standing
-            raise
-        standing = self._approvals.check(work.place.contract)
-        if isinstance(standing, Decision):
-            return standing
-        return product.denial or product
 
-    def _in_force(self, work: Work) -> bool:
-        return isinstance(self._approvals.check(work.place.contract), Filed)
+        def standing() -> Filed | Decision:
+            return self._approvals.check_again(filed)
+
+        try:
+            product = self._executor.execute(
+                work, allowed=lambda: isinstance(standing(), Filed)
+            )
+        except RunStoppedError:
+            stands = standing()
+            if isinstance(stands, Decision):
+                return stands
+            raise
+        stands = standing()
+        if isinstance(stands, Decision):
+            return stands
+        return product.denial or product
 
     def _state_after(self, call: Call, work: Work) -> bytes:
         before = work.before

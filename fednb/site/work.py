@@ -75,6 +75,25 @@ class RunState(Record, frozen=True):
     kept: dict[str, Array] = {}
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a site found out of a call while it admitted it.
+
+    Attributes
+    ----------
+    inputs
+        Hash of the call's arrays.
+    terms
+        Of the site's policy, for a contract's own code.
+    before
+        Where the step of the run stands; None: it begins, or the call is a query.
+    """
+
+    inputs: str
+    terms: Terms
+    before: RunState | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """One admitted call, with all that it needs.
