@@ -11,6 +11,11 @@ sum over k != l of K(x_k, x_l) ~ sum_k [K(x_k, S) + K(S, x_k) - K(x_k, s_k)
 
 with x the tables, s what was shown and S its sum. The kernel K is linear on either
 side, so what is left is the product of two sites' smoothing errors.
+
+What is left in the standard profile, against C of the pooled rows, as ``fednb bench
+concordance`` prints it over 40 seeds: at 3 sites of 100 patients at most .0046 (mean
+.0014), at 6 of 60 at most .0050 (.0020), at 3 of 200 at most .0023 (.0008). Where times
+come in few values, or deaths at a site are fewer than the threshold, it is more.
 """
 
 from __future__ import annotations

@@ -49,6 +49,10 @@ KEYS = {
         "p90_ms",
         "target",
     },
+    "concordance": {
+        *("sites", "patients", "shift", "seeds", "bias", "mean_error", "max_error"),
+        "target",
+    },
     "import": {"module", "repeats", "median_s", "p90_s", "loaded", "target"},
 }
 
