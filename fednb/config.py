@@ -22,12 +22,6 @@ PROTOCOL_FRAME_BYTES: Final = 1024
 LONG_POLL_SECONDS: Final = 0.5
 """How long a site holds a call open before it answers "working"."""
 
-STOP_SECONDS: Final = 2.0
-"""A stopped task is dead within this time."""
-
-HEARTBEAT_SECONDS: Final = 5.0
-"""A site state older than this is not shown as live."""
-
 INLINE_BYTES: Final = 65_536
 """Releases and checkpoints up to this size live in SQLite, larger ones in files."""
 

@@ -26,7 +26,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from typing_extensions import override
 
@@ -64,7 +64,7 @@ Cause = Literal[
 ]
 """The closed list of causes that may leave a site (law 3)."""
 
-CAUSES: tuple[str, ...] = get_args(Cause)
+CAUSES: tuple[Cause, ...] = get_args(Cause)
 
 CAUSE_TEXT: dict[str, str] = {
     "not-approved": "the site owner has not approved this contract yet",
@@ -109,7 +109,7 @@ class FednbError(Exception):
         Private: may name values and paths; stays on the machine that raised it.
     """
 
-    cause: ClassVar[Cause] = "internal"
+    cause: Cause = "internal"
 
     def __init__(self, message: str, *, detail: str = "") -> None:
         super().__init__(message)
@@ -128,7 +128,7 @@ class FednbError(Exception):
 class InputError(FednbError, ValueError):
     """What the caller passed is wrong."""
 
-    cause: ClassVar[Cause] = "not-in-contract"
+    cause: Cause = "not-in-contract"
 
 
 class UnknownNameError(InputError):
@@ -176,7 +176,7 @@ class DatasetError(InputError):
         One line a problem: what is wrong, and where.
     """
 
-    cause: ClassVar[Cause] = "data"
+    cause: Cause = "data"
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
@@ -245,7 +245,7 @@ class SiteDownError(FednbError):
         What the transport saw; private to the coordinator's machine.
     """
 
-    cause: ClassVar[Cause] = "unreachable"
+    cause: Cause = "unreachable"
 
     def __init__(self, site: str, *, detail: str = "") -> None:
         super().__init__(
@@ -270,15 +270,16 @@ class RunError(FednbError):
     site
         The site at which it failed; empty for the coordinator itself.
     refusal
-        One of `CAUSES`.
+        One of `CAUSES`; None: the class' own.
     """
 
     def __init__(
-        self, message: str, *, site: str = "", refusal: str = "internal"
+        self, message: str, *, site: str = "", refusal: Cause | None = None
     ) -> None:
         super().__init__(message)
         self.site = site
-        self.refusal = refusal
+        self.cause = refusal or self.cause
+        self.refusal = self.cause
 
     @override
     def told(self) -> tuple[str, ...]:
@@ -287,32 +288,33 @@ class RunError(FednbError):
     @classmethod
     @override
     def retold(cls, *told: str) -> Self:
-        message, *where = told
-        return cls(message, **dict(zip(("site", "refusal"), where, strict=False)))
+        message, site, refusal = (*told, "", "")[:3]
+        known = next((cause for cause in CAUSES if cause == refusal), None)
+        return cls(message, site=site, refusal=known)
 
 
 class RunStoppedError(RunError):
     """Somebody stopped the run."""
 
-    cause: ClassVar[Cause] = "stopped"
+    cause: Cause = "stopped"
 
 
 class WireError(FednbError):
     """Bytes that are malformed, or too large."""
 
-    cause: ClassVar[Cause] = "malformed"
+    cause: Cause = "malformed"
 
 
 class VersionError(WireError):
     """Bytes of another version of the protocol; says which, and of which site."""
 
-    cause: ClassVar[Cause] = "version"
+    cause: Cause = "version"
 
 
 class HomeError(FednbError):
     """A home folder is locked, full, unreadable, or of a newer schema."""
 
-    cause: ClassVar[Cause] = "storage"
+    cause: Cause = "storage"
 
 
 class CodeError(FednbError):
@@ -328,7 +330,7 @@ class CodeError(FednbError):
         Message and traceback; private to the site.
     """
 
-    cause: ClassVar[Cause] = "code"
+    cause: Cause = "code"
 
     def __init__(self, kind: str, where: str = "", *, detail: str = "") -> None:
         self.fault = f"{kind} at {where}" if where else kind
@@ -344,13 +346,13 @@ class CodeError(FednbError):
 class IntegrityError(FednbError):
     """A signature, a hash or the ledger's chain does not hold."""
 
-    cause: ClassVar[Cause] = "signature"
+    cause: Cause = "signature"
 
 
 class FitError(FednbError):
     """A model cannot be fitted; the message says why and what to change."""
 
-    cause: ClassVar[Cause] = "data"
+    cause: Cause = "data"
 
 
 class DependencyError(FednbError):

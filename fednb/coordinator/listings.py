@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from fednb.records.service import SiteLine
 
 
+_SITE_HEADERS = ("datasite", "state", "last heard")
+_FOUND_HEADERS = ("site", "dataset", "subjects", "modalities", "summary")
+
+
 class Sites(Mapping[str, "DatasiteProxy"], Shown):
     """The datasites, by name.
 
@@ -33,7 +37,7 @@ class Sites(Mapping[str, "DatasiteProxy"], Shown):
     def __init__(
         self, lines: Sequence[SiteLine], proxies: dict[str, DatasiteProxy]
     ) -> None:
-        self._lines = tuple(lines)
+        self.lines = tuple(lines)
         self._proxies = proxies
 
     @override
@@ -54,7 +58,7 @@ class Sites(Mapping[str, "DatasiteProxy"], Shown):
     def _rows(self) -> list[tuple[object, ...]]:
         return [
             (s.site, s.state, text.utc(int(s.seen)) if s.seen else "never")
-            for s in self._lines
+            for s in self.lines
         ]
 
     def _text(self) -> str:
@@ -62,10 +66,6 @@ class Sites(Mapping[str, "DatasiteProxy"], Shown):
 
     def _html(self) -> Html:
         return html.table(_SITE_HEADERS, self._rows())
-
-
-_SITE_HEADERS = ("datasite", "state", "last heard")
-_FOUND_HEADERS = ("site", "dataset", "subjects", "modalities", "summary")
 
 
 class DatasetIndex(Shown):

@@ -20,11 +20,9 @@ from fednb.flare.identity import admit, read_root
 from fednb.flare.kit import home_of, read_config
 from fednb.flare.transport import CHANNEL, wrapped
 from fednb.site.server import SiteServer
+from fednb.wire.boundary import bounded
 
 if TYPE_CHECKING:
-    from logging import Logger
-    from types import TracebackType
-
     from cryptography.x509 import Certificate
     from nvflare.apis.fl_context import FLContext
     from nvflare.apis.shareable import Shareable
@@ -78,11 +76,20 @@ class FednbExecutor(Executor):
 
     def _message(self, request: Message) -> Message:
         """Answer a message; a site that cannot open its home is as good as down."""
-        wall = _Wall(self.logger)
-        with wall:
+
+        def answer() -> Message:
             body = self._opened().handle(admit(request.payload, self._trusted()))
-            wall.reply = make_cell_reply(CellReturnCode.OK, body=wrapped(body))
-        return wall.reply
+            reply: Message = make_cell_reply(CellReturnCode.OK, body=wrapped(body))
+            return reply
+
+        # FLARE sends the words of an error that a site's server does not see
+        return bounded(answer, self._unanswered)
+
+    def _unanswered(self, error: BaseException) -> Message:
+        # the session before this one still holds the home, or nobody made one
+        self.logger.error("A message was not answered.", exc_info=error)
+        reply: Message = make_cell_reply(CellReturnCode.SERVICE_UNAVAILABLE)
+        return reply
 
     def _trusted(self) -> Certificate:
         if self._root is None:
@@ -106,30 +113,3 @@ class FednbExecutor(Executor):
             if self._server is not None:
                 self._server.close()
                 self._server = None
-
-
-class _Wall:
-    """Where errors end that a site's server does not see: FLARE sends their words.
-
-    A context manager rather than an ``except``, because it must hold for every error
-    there is.
-    """
-
-    def __init__(self, logger: Logger) -> None:
-        self.reply: Message = make_cell_reply(CellReturnCode.SERVICE_UNAVAILABLE)
-        self._logger = logger
-
-    def __enter__(self) -> _Wall:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        # the session before this one still holds the home, or nobody made one
-        self._logger.error("A message was not answered.", exc_info=error)
-        return True

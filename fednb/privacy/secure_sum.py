@@ -328,8 +328,9 @@ def unmask_sum(
             if absent
             else f"{site} sent a vector but does not take part in this secure sum."
         )
-        cause = "unreachable" if absent else "participants"
-        raise RunError(message, site=site, refusal=cause)
+        raise RunError(
+            message, site=site, refusal="unreachable" if absent else "participants"
+        )
     first = vectors[min(sites)]
     total: Ring = np.zeros(first.shape, "<u4" if first.dtype.str == "<u4" else "<u8")
     for site in sorted(sites):

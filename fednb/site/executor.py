@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from fednb.errors import DatasetError, FednbError, IntegrityError
+from fednb.errors import FednbError, IntegrityError
 from fednb.privacy.disclosure import round_count
 from fednb.privacy.fits import FitBook
 from fednb.privacy.metrics import safe_evaluation_metrics, safe_training_metrics
@@ -347,7 +347,7 @@ def _safe_metrics(values: NDArray[np.generic], work: Work) -> NDArray[np.float64
 
 def _failure(result: JobResult) -> FednbError:
     """Return a worker's error as one of ours; its text stays private."""
-    detail = f"{result.error}: {result.detail}"
-    if result.error == "DatasetError":
-        return DatasetError([result.detail])
-    return FednbError(f"The task failed in the worker ({result.error}).", detail=detail)
+    message = f"The task failed in the worker ({result.error})."
+    error = FednbError(message, detail=result.detail)
+    error.cause = result.cause
+    return error

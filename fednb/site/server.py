@@ -8,11 +8,11 @@ from fednb.errors import WireError
 from fednb.site.gatekeeper import Gatekeeper, initial_weights
 from fednb.site.home import Home
 from fednb.site.worker_process import WorkerProcess
+from fednb.wire.boundary import bounded
 from fednb.wire.codec import decode_ask
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 __all__ = ["SiteServer", "initial_weights"]
 
@@ -67,12 +67,19 @@ class SiteServer:
         frame
             Bytes of `fednb.wire.codec`.
         """
-        boundary = _Boundary(self._gatekeeper)
-        with boundary:
+        about: dict[str, object] = {}
+
+        def answer() -> bytes:
             ask = decode_ask(frame)
-            boundary.about["message"] = type(ask).__name__
-            boundary.reply = self._gatekeeper.handle(ask, boundary.about)
-        return boundary.reply
+            about["message"] = type(ask).__name__
+            return self._gatekeeper.handle(ask, about)
+
+        def refuse(error: BaseException) -> bytes:
+            if isinstance(error, WireError):
+                about["bytes"] = "unreadable"
+            return self._gatekeeper.refuse(error, about)
+
+        return bounded(answer, refuse)
 
     def close(self) -> None:
         """Stop serving and let go of the home."""
@@ -82,32 +89,3 @@ class SiteServer:
         if self._own_worker:
             self._worker.close()
         self._home.close()
-
-
-class _Boundary:
-    """Where errors end: no exception and no word of one crosses to the coordinator.
-
-    A context manager rather than an ``except``, because it must hold for every error
-    there is, including those of libraries that nobody foresaw.
-    """
-
-    def __init__(self, gatekeeper: Gatekeeper) -> None:
-        self._gatekeeper = gatekeeper
-        self.about: dict[str, object] = {}
-        self.reply = b""
-
-    def __enter__(self) -> _Boundary:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        if error is None or not isinstance(error, Exception):
-            return False
-        if isinstance(error, WireError):
-            self.about["bytes"] = "unreadable"
-        self.reply = self._gatekeeper.refuse(error, self.about)
-        return True

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from fednb.errors import (
-    Cause,
-    CodeError,
-    DatasetError,
-    FednbError,
-    FitError,
-    HomeError,
-    InputError,
-    IntegrityError,
-    RunError,
-    WireError,
-)
+from fednb.errors import Cause, CodeError, FednbError
 from fednb.records.outputs import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ALLOWED = Decision(allow=True, rule="admission", reason="All checks passed.")
-_CAUSES: tuple[tuple[type[FednbError], Cause], ...] = (
-    (DatasetError, "data"),
-    (FitError, "data"),
-    (HomeError, "storage"),
-    (IntegrityError, "signature"),
-    (InputError, "not-in-contract"),
-    (WireError, "malformed"),
-)
-_STOPS: Final[dict[str, Cause]] = {
-    "limit": "limit",
-    "no-confinement": "no-confinement",
-}
 
 
 def deny(rule: str, reason: str, cause: Cause) -> Decision:
@@ -58,19 +35,13 @@ def settle(checks: Iterator[Decision]) -> Decision:
 
 def verdict_of(error: BaseException) -> Decision:
     """Return the decision that an error amounts to: cause public, words private."""
-    detail = getattr(error, "detail", "")
-    reason = f"{type(error).__name__}: {error} {detail}".strip()
-    if isinstance(error, RunError):
-        return deny("task.stopped", reason, _STOPS.get(error.refusal, "stopped"))
-    if isinstance(error, CodeError):
-        return Decision(
-            allow=False,
-            rule="code.failed",
-            reason=reason,
-            cause="code",
-            fault=error.fault,
-        )
-    for kind, named in _CAUSES:
-        if isinstance(error, kind):
-            return deny(f"task.{kind.__name__}", reason, named)
-    return deny("task.failed", reason, "internal")
+    if not isinstance(error, FednbError):
+        return deny("task.failed", f"{type(error).__name__}: {error}", "internal")
+    kind = type(error).__name__
+    return Decision(
+        allow=False,
+        rule=f"task.{kind}",
+        reason=f"{kind}: {error} {error.detail}".strip(),
+        cause=error.cause,
+        fault=error.fault if isinstance(error, CodeError) else "",
+    )

@@ -17,6 +17,7 @@ from fednb.widgets.sources import CSS, module
 
 if TYPE_CHECKING:
     from fednb.coordinator.federation import Federation
+    from fednb.records.service import SiteLine
 
 REFRESH_SECONDS: Final = 3.0
 LEASE_SECONDS: Final = 300.0
@@ -48,7 +49,6 @@ class SitesTable(anywidget.AnyWidget):
     def __init__(self, federation: Federation) -> None:
         super().__init__()
         self._federation = federation
-        self._names: tuple[str, ...] = ()
         self.on_msg(self._on_message)
         hear_while_busy(self)
         self.publisher = Publisher(self._refresh, LEASE_SECONDS)
@@ -65,20 +65,15 @@ class SitesTable(anywidget.AnyWidget):
 
     def _refresh(self) -> float:
         try:
-            self._names = self._names or tuple(self._federation.datasites)
+            lines = self._federation.datasites.lines
         except FednbError as error:
             self.notice = visible(error)
             return REFRESH_SECONDS
-        rows = [self._row(name) for name in self._names]
         self.notice = ""
-        self.table = {"rows": rows, "asked": time.time()}
+        self.table = {"rows": [_row(line) for line in lines], "asked": time.time()}
         return REFRESH_SECONDS
 
-    def _row(self, name: str) -> dict[str, Any]:
-        site = self._federation[name]
-        state: str
-        try:
-            state = site.ping().status
-        except FednbError as error:
-            state = error.cause
-        return {"name": visible(name), "state": visible(state), "seen": site.seen}
+
+def _row(line: SiteLine) -> dict[str, Any]:
+    name, state = visible(line.site), visible(line.state)
+    return {"name": name, "state": state, "seen": line.seen}

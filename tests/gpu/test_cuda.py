@@ -13,7 +13,7 @@ from fednb.records.tasks import EmbeddingPlan, EvaluationPlan, ModelRef, Trainin
 from fednb.site.tasks.embed import embed
 from fednb.site.tasks.evaluate import evaluate
 from fednb.site.tasks.job import JobResult
-from fednb.site.tasks.runtime import GIB, cap_gpu_memory, gpu_names, prepare
+from fednb.site.tasks.runtime import GIB, cap_gpu_memory, prepare
 from fednb.site.tasks.train import train
 from fednb.site.tasks.worker import TASKS, run
 
@@ -71,11 +71,8 @@ def test_evaluation_and_embeddings_agree(hospital: Hospital):
     assert np.allclose(found[0], found[1], rtol=1e-2)
 
 
-def test_auto_takes_the_gpu_and_its_name_is_reported(hospital: Hospital):
+def test_auto_takes_the_gpu():
     assert prepare("auto", amp=True, threads=1, gpu_gib=1.0).device.type == "cuda"
-    result = run(hospital.job(plan_on("auto")), Sink())
-    assert result.gpus == gpu_names()
-    assert torch.cuda.get_device_name(0) in result.gpus
 
 
 def test_the_memory_cap_holds(hospital: Hospital, monkeypatch: pytest.MonkeyPatch):

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fednb.errors import HomeError, InputError, UnknownNameError
+from fednb.errors import HomeError, InputError
 from fednb.records.keys import keys_fingerprint
 
 if TYPE_CHECKING:
@@ -47,15 +47,14 @@ def test_no_change_is_no_entry(owner: SiteOwner):
 def test_a_cap_that_is_no_cap(owner: SiteOwner, value: float):
     with pytest.raises(InputError) as caught:
         owner.policy.set(max_gpu_gib=value)
-    expected = f"max_gpu_gib must be positive and finite; got {value}."
-    assert str(caught.value) == expected
+    assert "is not allowed; write a number above 0." in str(caught.value)
     assert owner.policy.rules.max_gpu_gib == 80
 
 
 def test_names_that_do_not_exist(owner: SiteOwner):
-    with pytest.raises(UnknownNameError, match=r"Did you mean 'max_rounds'\?"):
+    with pytest.raises(InputError, match=r"Did you mean max_rounds\?"):
         owner.policy.set(max_round=3)
-    with pytest.raises(UnknownNameError, match="Unknown disclosure profile 'lax'"):
+    with pytest.raises(InputError, match='profile = "lax" is not allowed; write one'):
         owner.policy.set(profile="lax")
     assert len(owner.ledger.entries) == 1
 

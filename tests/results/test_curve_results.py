@@ -104,7 +104,7 @@ def test_numbers_at_risk_are_rounded_as_the_profile_says():
     times = [0, 6, 12, 18]
     assert result().at_risk_text("1", times) == ["80", "60", "40", "20"]
     rare = result(profile="rare-disease")
-    # 6 * ceil(n / 6) - 3
+    # to the middle of each six: 79 to 84, 55 to 60, 37 to 42, 19 to 24
     assert rare.at_risk_text("1", times) == ["81", "57", "39", "21"]
     with pytest.raises(UnknownNameError, match="disclosure profile 'rare'"):
         result(profile="rare").at_risk_text("1", times)

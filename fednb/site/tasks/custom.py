@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -21,25 +20,24 @@ import msgspec
 
 from fednb.errors import FednbError
 from fednb.models.code import allow, place_of
+from fednb.site.tasks.heart import heart
 from fednb.site.tasks.job import (
     ConfinedJob,
     ConfinedResult,
     InitialiseJob,
     Job,
     JobResult,
-    Progress,
     state_folder,
 )
 from fednb.site.walls import Enclosure, enclose
+from fednb.wire.boundary import bounded
 from fednb.wire.frames import read_frame, write_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
 TABLE: Final = "table.csv"
 EMBEDDING: Final = "embedding"
-HEARTBEAT: Final = 0.25
 
 _encoder = msgspec.msgpack.Encoder()
 _walls = msgspec.msgpack.Decoder(Enclosure)
@@ -64,10 +62,14 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
     if frame is None:
         return
     job = _jobs.decode(frame)
-    wall = _Boundary()
-    with wall:
-        wall.result = _run(job, _heart(job.id, sink))
-    write_frame(sink, _encoder.encode(wall.result))
+    result = bounded(
+        lambda: _run(job, heart(job.id, sink)),
+        _failure,
+        # code may also exit
+        ends=BaseException,
+        passes=(BrokenPipeError,),
+    )
+    write_frame(sink, _encoder.encode(result))
 
 
 def _run(
@@ -115,44 +117,15 @@ def _left(job: Job) -> dict[str, bytes]:
     return files
 
 
-def _heart(name: str, sink: BinaryIO) -> Callable[[int, int], None]:
-    last = time.monotonic()
-
-    def advance(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= HEARTBEAT:
-            last = now
-            write_frame(sink, _encoder.encode(Progress(name, done, total)))
-
-    return advance
-
-
-class _Boundary:
-    """Where the errors of somebody else's code end: any there is, so no ``except``."""
-
-    def __init__(self) -> None:
-        self.result = ConfinedResult(JobResult(""))
-
-    def __enter__(self) -> _Boundary:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        if error is None or isinstance(error, BrokenPipeError):
-            return False
-        words = "".join(traceback.format_exception(error))
-        if isinstance(error, FednbError) and error.detail:
-            words += error.detail
-        cause = error.cause if isinstance(error, FednbError) else "internal"
-        result = JobResult("", error=type(error).__name__, detail=words, cause=cause)
-        code, line = place_of(error)
-        self.result = ConfinedResult(result, code=code, line=line)
-        return True
+def _failure(error: BaseException) -> ConfinedResult:
+    """Return the error of somebody else's code as a result."""
+    words = "".join(traceback.format_exception(error))
+    if isinstance(error, FednbError) and error.detail:
+        words += error.detail
+    cause = error.cause if isinstance(error, FednbError) else "internal"
+    result = JobResult("", error=type(error).__name__, detail=words, cause=cause)
+    code, line = place_of(error)
+    return ConfinedResult(result, code=code, line=line)
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ from fednb.errors import InputError
 from fednb.records.arrays import pack
 from fednb.records.tasks import EmbeddingPlan
 from fednb.site.tasks.evaluate import predict, set_up
+from fednb.site.tasks.files import write_private
 from fednb.site.tasks.job import JobResult
-from fednb.site.tasks.runtime import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -130,8 +130,6 @@ class JobResult(Record, frozen=True):
         Name of the error class and private text where the task failed; empty else.
     cause
         Where the task failed: what a requester may be told.
-    gpus
-        Names of the GPUs that the worker sees.
     """
 
     id: str
@@ -140,7 +138,6 @@ class JobResult(Record, frozen=True):
     error: str = ""
     detail: str = ""
     cause: Cause = "internal"
-    gpus: tuple[str, ...] = ()
 
 
 class Handover(Record, frozen=True):

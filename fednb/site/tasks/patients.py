@@ -28,9 +28,9 @@ from fednb.imaging.transforms import (
 )
 from fednb.imaging.volumes import load_patient
 from fednb.records.base import canonical, sha256_hex
+from fednb.site.tasks.files import write_private
 from fednb.site.tasks.job import cache_folder
 from fednb.site.tasks.own import OwnTransforms
-from fednb.site.tasks.runtime import write_private
 from fednb.site.tasks.table import PATIENT, numbers, table_of
 
 if TYPE_CHECKING:

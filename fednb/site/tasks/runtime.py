@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from fednb.errors import RunError
-from fednb.site.tasks.files import write_private as write_private
 
 if TYPE_CHECKING:
     from fednb.records.specs import Device
@@ -80,13 +79,6 @@ def cap_gpu_memory(gpu_gib: float) -> None:
     total = torch.cuda.get_device_properties(0).total_memory
     fraction = min(1.0, gpu_gib * GIB / total)
     torch.cuda.set_per_process_memory_fraction(fraction, 0)
-
-
-def gpu_names() -> tuple[str, ...]:
-    """Return the names of the GPUs that this process sees."""
-    return tuple(
-        torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())
-    )
 
 
 def seed_of(*scope: object) -> int:

@@ -23,6 +23,7 @@ from fednb.site.tasks.evaluate import (
     predict,
     set_up,
 )
+from fednb.site.tasks.files import write_private
 from fednb.site.tasks.follow_up import (
     asks_for_sums,
     criterion_of,
@@ -30,7 +31,7 @@ from fednb.site.tasks.follow_up import (
     sum_hazards,
 )
 from fednb.site.tasks.job import JobResult
-from fednb.site.tasks.runtime import generator, seed_torch, write_private
+from fednb.site.tasks.runtime import generator, seed_torch
 from fednb.strategies.base import LocalRound
 from fednb.strategies.registry import resolve
 

@@ -11,21 +11,21 @@ import errno
 import os
 import signal
 import sys
-import time
 import traceback
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import msgspec
 import torch
 
-from fednb.errors import FednbError, InputError, RunError
+from fednb.errors import FednbError, InputError
 from fednb.records.tasks import EmbeddingPlan, EvaluationPlan, TrainingPlan
 from fednb.site.tasks.embed import embed
 from fednb.site.tasks.evaluate import evaluate
 from fednb.site.tasks.handover import hand_over
-from fednb.site.tasks.job import Handover, InitialiseJob, Job, JobResult, Progress
-from fednb.site.tasks.runtime import gpu_names
+from fednb.site.tasks.heart import heart
+from fednb.site.tasks.job import Handover, InitialiseJob, Job, JobResult
 from fednb.site.tasks.train import initialise, train
+from fednb.wire.boundary import bounded
 from fednb.wire.frames import read_frame, write_frame
 
 if TYPE_CHECKING:
@@ -35,31 +35,11 @@ if TYPE_CHECKING:
 
     Advance = Callable[[int, int], None]
 
-HEARTBEAT: Final = 0.25
-"""Seconds between two `Progress` frames, at least."""
-
 TASKS: Final[dict[type, Callable[[Job, Advance], JobResult]]] = {
     TrainingPlan: train,
     EvaluationPlan: evaluate,
     EmbeddingPlan: embed,
 }
-
-_FAILURES: Final = (
-    FednbError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    msgspec.MsgspecError,
-)
-"""What a task may raise: the worker answers with it and takes the next job."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Job | InitialiseJob | Handover)
@@ -87,36 +67,25 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
 
 
 def run(job: Job | InitialiseJob | Handover, sink: BinaryIO) -> JobResult:
-    """Run one job; a failure is a result too.
+    """Run one job; a failure is a result too, and the next job is taken.
 
     Parameters
     ----------
     job
         What to do.
     sink
-        Where `Progress` frames go, not more often than `HEARTBEAT` allows.
+        Where `Progress` frames go.
+
+    Raises
+    ------
+    BrokenPipeError
+        Nobody is left to work for.
     """
-    last = time.monotonic()
-
-    def advance(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= HEARTBEAT:
-            last = now
-            write_frame(sink, _encoder.encode(Progress(job.id, done, total)))
-
-    try:
-        result = _dispatch(job, advance)
-    except BrokenPipeError:
-        raise
-    except _FAILURES as error:
-        result = JobResult(
-            job.id,
-            error=type(error).__name__,
-            detail=_describe(error),
-            cause=_cause(error),
-        )
-    return msgspec.structs.replace(result, gpus=gpu_names())
+    return bounded(
+        lambda: _dispatch(job, heart(job.id, sink)),
+        lambda error: _failure(job.id, error),
+        passes=(BrokenPipeError,),
+    )
 
 
 def _dispatch(job: Job | InitialiseJob | Handover, advance: Advance) -> JobResult:
@@ -131,6 +100,15 @@ def _dispatch(job: Job | InitialiseJob | Handover, advance: Advance) -> JobResul
     return task(job, advance)
 
 
+def _failure(job: str, error: BaseException) -> JobResult:
+    return JobResult(
+        job,
+        error=type(error).__name__,
+        detail=_describe(error),
+        cause=_cause(error),
+    )
+
+
 def _describe(error: BaseException) -> str:
     """Return message, private detail and traceback, for the site's owner alone."""
     private = error.detail if isinstance(error, FednbError) else ""
@@ -140,8 +118,6 @@ def _describe(error: BaseException) -> str:
 
 def _cause(error: BaseException) -> Cause:
     """Return what a requester may be told."""
-    if isinstance(error, RunError) and error.refusal == "device":
-        return "device"
     if isinstance(error, FednbError):
         return error.cause
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

@@ -1,25 +1,19 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
-from fednb.errors import HomeError, RunError
+from fednb.errors import RunError
 from fednb.site.tasks.runtime import (
     cap_gpu_memory,
     generator,
-    gpu_names,
     prepare,
     seed_of,
     seed_torch,
-    write_private,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_seeds_are_the_same_on_every_machine():
@@ -81,37 +75,3 @@ def test_the_memory_cap_is_a_fraction_of_the_gpu(
     )
     cap_gpu_memory(cap)
     assert set_to == [(fraction, 0)]
-
-
-def test_every_gpu_is_reported(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "get_device_name", "card {}".format)
-    assert gpu_names() == ("card 0", "card 1")
-
-
-@pytest.mark.parametrize("durable", [True, False])
-def test_files_are_private_and_whole(tmp_path: Path, durable: bool):
-    path = tmp_path / "new" / "file"
-    for content in (b"old", b"newer"):
-        write_private(path, content, durable=durable)
-        assert path.read_bytes() == content
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert path.parent.stat().st_mode & 0o777 == 0o700
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_full_disk_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    path = tmp_path / "file"
-    write_private(path, b"old")
-
-    def full(handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(HomeError, match="No space left on device") as caught:
-        write_private(path, b"new")
-    assert caught.value.cause == "storage"
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
