@@ -241,6 +241,8 @@ class Book:
         self._profile = profile
         self._positions = positions
         self._places = int(positions.max(initial=-1)) + 1
+        # at a site with one dataset, its patients are the site's, in order
+        self._in_order = np.array_equal(positions, np.arange(self._places))
         self._earlier = earlier or {}
         self._added: dict[str, Series] = {}
 
@@ -328,8 +330,10 @@ class Book:
         return False
 
     def _cohort(self, members: Members) -> tuple[Words, int]:
-        bits = np.zeros(self._places, dtype=np.bool_)
-        bits[self._positions[members]] = True
+        bits = members
+        if not self._in_order:
+            bits = np.zeros(self._places, dtype=np.bool_)
+            bits[self._positions[members]] = True
         return pack_members(bits), int(np.count_nonzero(members))
 
     def _nearest(

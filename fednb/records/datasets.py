@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Literal
 
 from fednb.records.base import Record, canonical, sha256_hex
@@ -47,8 +48,13 @@ class Column(Record, frozen=True):
 
     def grid(self) -> tuple[float, ...]:
         """Return the edges of the owner's grid, from `lower` to at least `upper`."""
-        cells = max(1, math.ceil((self.upper - self.lower) / self.step - 1e-9))
-        return tuple(self.lower + i * self.step for i in range(cells + 1))
+        return _grid(self.lower, self.upper, self.step)
+
+
+@lru_cache(maxsize=256)
+def _grid(lower: float, upper: float, step: float) -> tuple[float, ...]:
+    cells = max(1, math.ceil((upper - lower) / step - 1e-9))
+    return tuple(lower + i * step for i in range(cells + 1))
 
 
 class VolumeFile(Record, frozen=True):

@@ -98,6 +98,9 @@ class Assembly:
         plan = contract.steps[call.place.step]
         if contract.standing:
             plan = msgspec.json.decode(call.query, type=AnyPlan)
+        layout = None
+        if isinstance(plan, StatisticsPlan):
+            layout = StatisticsLayout.from_plan(plan, contract.columns)
         work = Work(
             call=call.id,
             place=call.place,
@@ -120,11 +123,8 @@ class Assembly:
             arrays=call.arrays,
             inputs=known.inputs,
             before=known.before,
+            layout=layout,
         )
-        if isinstance(plan, StatisticsPlan):
-            return replace(
-                work, layout=StatisticsLayout.from_plan(plan, contract.columns)
-            )
         if isinstance(plan, EmbeddingPlan):
             self._check_artefact(work, call, contract)
             return replace(work, embedding=f"{call.place.contract}-{call.place.step}")

@@ -25,11 +25,11 @@ from fednb.records.tasks import (
     StatisticsPlan,
     TrainingPlan,
 )
-from fednb.site.tasks.answered import AnsweredTables
 from fednb.site.tasks.cohort import settled
 from fednb.site.tasks.confined import Watch, initialise_confined, run_confined
 from fednb.site.tasks.describe import describe
 from fednb.site.tasks.job import Handover, InitialiseJob, Job, JobResult, Progress
+from fednb.site.tasks.statistics import statistics
 from fednb.site.tasks.summed import SiteHalf, site_half
 from fednb.site.walls import Terms
 from fednb.survival.deepcox import HazardSums
@@ -89,7 +89,6 @@ class Executor:
     worker: WorkerProcess
     _stopped: set[str] = field(default_factory=set)
     _halves: dict[tuple[str, int], SiteHalf] = field(default_factory=dict)
-    _answered: AnsweredTables = field(default_factory=AnsweredTables)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def stop(self, run: str) -> None:
@@ -214,10 +213,7 @@ class Executor:
             vector, decisions = describe(_job(work), work.profile, book=book)
             return Product({"table": vector}, decisions, by_cell=True)
         if isinstance(plan, StatisticsPlan) and work.layout is not None:
-            last = work.page.last if work.page else 0
-            vector, decisions = self._answered.statistics(
-                _job(work), work.profile, work.layout, book, last
-            )
+            vector, decisions = statistics(_job(work), work.profile, work.layout, book)
             return Product({"table": vector}, decisions, by_cell=True)
         if work.analysis is None or work.stage is None:
             message = f"{type(plan).__name__} lacks its analysis."

@@ -7,6 +7,7 @@ Every cell is a cohort of its own, and is answered through the book of earlier a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -106,6 +107,7 @@ def _shape(column: Column) -> Column:
     return msgspec.structs.replace(column, description="", unit="")
 
 
+@lru_cache(maxsize=256)
 def _series(column: Column) -> str:
     """Return the name of a number as a statistic: the same wherever declared alike."""
     return f"number:{column.name}:{sha256_hex(canonical(_shape(column)))[:16]}"
@@ -155,9 +157,11 @@ class _Tables:
         values = numbers(self.table, column)
         present = ~np.isnan(values)
         names = [self._name(f"{column.name}?", group) for group in groups]
-        totals = self._totals([present], [], len(self.layout.groups()))
+        # groups that are not looked at are suppressed cells of the same row
+        width = len(self.layout.groups())
+        totals = self._totals([present], [], width)
         cells: dict[str, Cell] = {}
-        shown = np.zeros((1, len(groups)), dtype=np.int64)
+        shown = np.zeros((1, width), dtype=np.int64)
         for place, (group, members) in enumerate(groups.items()):
             cohort = members & present
             kept = values[cohort].clip(column.lower, column.upper)
@@ -165,9 +169,7 @@ class _Tables:
             if cell is not None:
                 cells[group] = cell
                 shown[0, place] = round(cell.n)
-        # groups that are not looked at are suppressed cells of the same row
-        missing = len(self.layout.groups()) - len(groups)
-        shown = np.pad(shown, ((0, 0), (0, missing)))
+        missing = width - len(groups)
         hidden = self._hide(shown, [[*names, *[""] * missing]], totals)
         for group, name, away in zip(groups, names, hidden[0], strict=False):
             if away:
@@ -246,7 +248,9 @@ class _Tables:
     ) -> Members:
         """Return the second cells of a table, and take their answers back (rule 5)."""
         hidden = np.zeros(shown.shape, dtype=np.bool_)
-        if self.profile.exact or not (totals[0].any() or totals[1].any()):
+        released = totals[0].any() or totals[1].any()
+        # where nothing is suppressed, no total gives anything back
+        if self.profile.exact or not released or shown.all():
             return hidden
         new = [[self.book.is_new(("count", name)) for name in row] for row in names]
         free = np.array(new, dtype=np.bool_).reshape(shown.shape)
