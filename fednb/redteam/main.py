@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 
 from fednb.redteam import (
+    assessments,
     cells,
     cohorts,
     gate,
@@ -37,6 +38,7 @@ FAMILIES: Final[tuple[Callable[[World], tuple[Attack, ...]], ...]] = (
     models.attacks,
     gate.attacks,
     sybils.attacks,
+    assessments.attacks,
 )
 
 

@@ -27,8 +27,10 @@ NVFLARE: Final = "NVFlare"
 WEBDISCO: Final = "WebDISCO-style sums"
 FEDAVG: Final = "plain FedAvg"
 UNVERIFIED: Final = "secure sum, unverified"
+PLAIN: Final = "plain evaluation"
+"""Exact figures of ten rows or more: what a threshold alone lets pass."""
 
-LEAST: Final = {DSBASE: 3, VANTAGE6: 5, NVFLARE: 10}
+LEAST: Final = {DSBASE: 3, VANTAGE6: 5, NVFLARE: 10, PLAIN: 10}
 """Smallest number behind an answer."""
 
 LEVELS_MOST, LEVELS_SHARE = 40, 0.33
@@ -115,6 +117,40 @@ def score(x: Floats, y: Floats, b: Floats) -> Floats:
     with np.errstate(over="ignore"):
         chance = 1 / (1 + np.exp(-(x @ b)))
     return np.asarray(x.T @ (y - chance), dtype=np.float64)
+
+
+def losses(score: Floats, outcome: Floats) -> Floats | None:
+    """Return exact sums of log-losses and of squared errors, or nothing for few rows.
+
+    Parameters
+    ----------
+    score, outcome
+        Log odds, and 0 or 1; shape (n,).
+    """
+    if score.size < LEAST[PLAIN]:
+        return None
+    chance = 1 / (1 + np.exp(-score))
+    logs = np.logaddexp(0.0, -(2 * outcome - 1) * score).sum()
+    return np.array([logs, ((chance - outcome) ** 2).sum()])
+
+
+def decision_cells(
+    score: Floats, outcome: Floats, thresholds: Sequence[float]
+) -> Floats | None:
+    """Return exact counts by class between any thresholds, or nothing for few rows."""
+    if score.size < LEAST[PLAIN]:
+        return None
+    cell = np.searchsorted(thresholds, 1 / (1 + np.exp(-score)), side="right")
+    found = np.zeros((2, len(thresholds) + 1))
+    np.add.at(found, (outcome.astype(np.intp), cell), 1.0)
+    return found
+
+
+def subgroup(rows: NDArray[np.bool_], outcome: Floats) -> Floats | None:
+    """Return patients and events of a subgroup, exact, or nothing for few rows."""
+    if int(rows.sum()) < LEAST[PLAIN]:
+        return None
+    return np.array([rows.sum(), outcome[rows].sum()])
 
 
 def least_squares(x: Floats, y: Floats) -> Floats:

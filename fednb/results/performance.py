@@ -19,7 +19,7 @@ from fednb.survival.calibration import (
 )
 from fednb.survival.censoring import followed
 from fednb.survival.close_pairs import close_kernel
-from fednb.survival.decision_curve import net_benefit
+from fednb.survival.decision_curve import cells_between, net_benefit
 from fednb.survival.meta_analysis import (
     Heterogeneity,
     RandomEffects,
@@ -306,7 +306,11 @@ def _calibration(
 
 def _decision(design: AssessmentDesign, state: AssessmentState) -> Curve:
     thresholds = np.asarray(design.plan.thresholds)
-    cells = state.blocks["joint"]["cells"]
+    joint = state.blocks["joint"]
+    cells = joint["cells"]
+    if not design.exact:
+        by_bin = joint["table"].sum(axis=1)
+        cells = cells_between(by_bin, thresholds, state.mean, state.std)
     model, everybody = net_benefit(cells, thresholds)
     return Curve(thresholds, model, everybody)
 

@@ -21,6 +21,7 @@ import numpy as np
 from fednb.errors import HomeError
 from fednb.privacy.differencing import Answer, Book, Series, check_participants
 from fednb.privacy.fits import FitBook, Past
+from fednb.records.assessment import AssessmentPlan
 from fednb.records.base import canonical, sha256_hex
 from fednb.records.curves import SurvivalPlan
 from fednb.records.heads import CoxPlan, HeadPlan, LogisticPlan
@@ -233,6 +234,9 @@ def outcome_of(plan: SummedPlan) -> str:
         return f"logistic:{plan.target}"
     if isinstance(plan, SurvivalPlan):
         return f"curves:{plan.duration}:{plan.event}"
+    if isinstance(plan, AssessmentPlan):
+        # whatever else is named beside it: subgroups are no way to another budget
+        return f"assessment:{plan.duration}:{plan.event}:{plan.target}"
     return f"{type(plan).__name__}:{','.join(plan.needs())}"
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from fednb.errors import FitError, InputError
-from fednb.records.assessment import INTERVALS, AssessmentPlan
+from fednb.records.assessment import AssessmentPlan, default_times
 from fednb.survival.censoring import GridCurves, followed, grid_curves
 from fednb.survival.close_pairs import CLOSE_SUMS
 from fednb.survival.layout import Layout
@@ -232,6 +232,9 @@ def assessment_of(plan: AssessmentPlan, contract: Contract) -> AssessmentDesign:
     declared = {column.name: column for column in contract.columns}
     levels = [(n, v) for n in plan.subgroups for v in _labels(declared[n])]
     privacy = contract.privacy
+    exact = privacy.profile == "open"
+    if not exact:
+        plan.check_fixed(declared.get(plan.duration))
     return AssessmentDesign(
         plan=plan,
         grid=_grid(plan, declared),
@@ -240,17 +243,14 @@ def assessment_of(plan: AssessmentPlan, contract: Contract) -> AssessmentDesign:
         precision=privacy.precision,
         parts=len(contract.participants),
         step=SECURE_STEP if privacy.secure_sum else 0.0,
-        exact=privacy.profile == "open",
+        exact=exact,
     )
 
 
 def _grid(plan: AssessmentPlan, declared: Mapping[str, Column]) -> tuple[float, ...]:
     if plan.model.family == "logistic":
         return ()
-    if plan.times:
-        return plan.times
-    upper = declared[plan.duration].upper
-    return tuple(upper * k / INTERVALS for k in range(1, INTERVALS + 1))
+    return plan.times or default_times(declared[plan.duration])
 
 
 def _labels(column: Column) -> tuple[str, ...]:

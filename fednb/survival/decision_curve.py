@@ -6,6 +6,7 @@ positive costs p / (1 - p) of what a true positive gains.
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +42,35 @@ def threshold_cells(
     found = np.zeros((2, edges.size + 1))
     np.add.at(found, (np.asarray(label).astype(np.intp), cell), 1.0)
     return found
+
+
+def cells_between(
+    by_bin: Floats, thresholds: npt.ArrayLike, mean: float, std: float
+) -> Floats:
+    """Read counts between thresholds off counts by bin of the linear predictor.
+
+    Parameters
+    ----------
+    by_bin
+        Negatives and positives by bin, shape (2, b): equal shares of a normal curve,
+        within which patients are taken to be spread evenly.
+    thresholds
+        As for `threshold_cells`.
+    mean, std
+        Of the linear predictor over all sites: where the bins lie.
+
+    Returns
+    -------
+    numpy.ndarray
+        As from `threshold_cells`, shape (2, t + 1).
+    """
+    edges = np.asarray(thresholds, dtype=np.float64)
+    at = [NormalDist(mean, std).cdf(score) for score in np.log(edges / (1 - edges))]
+    shares = np.linspace(0.0, 1.0, by_bin.shape[1] + 1)
+    below = np.concatenate([np.zeros((2, 1)), by_bin.cumsum(axis=1)], axis=1)
+    inner = [np.interp(at, shares, row) for row in below]
+    whole = np.column_stack([np.zeros(2), np.array(inner), below[:, -1]])
+    return np.asarray(np.diff(whole, axis=1))
 
 
 def net_benefit(cells: Floats, thresholds: npt.ArrayLike) -> tuple[Floats, Floats]:

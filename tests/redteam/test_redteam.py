@@ -40,6 +40,16 @@ def _cases():
         yield pytest.param(place, attack.system, id=name)
 
 
+BEYOND = {
+    "difference of two assessments",
+    "threshold sweep of a decision curve",
+    "sliding bins of a calibration",
+    "nested subgroups of an assessment",
+    "assessment of one patient's score",
+}
+"""What the reference does not list, made on fednb and on a peer's rule."""
+
+
 @pytest.fixture(scope="module")
 def world():
     with World(np.random.default_rng(SEED)) as made:
@@ -60,8 +70,8 @@ def test_an_attack(world, place, system):
 def test_the_catalogue_has_every_attack_of_the_reference():
     attacks = catalogue(None)
     on_fednb = {a.name for a in attacks if a.system == FEDNB}
-    assert on_fednb >= REFERENCE
-    assert {a.name for a in attacks if a.system != FEDNB} == REFERENCE
+    assert on_fednb >= REFERENCE | BEYOND
+    assert {a.name for a in attacks if a.system != FEDNB} == REFERENCE | BEYOND
 
 
 @pytest.mark.parametrize(

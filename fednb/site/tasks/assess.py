@@ -8,7 +8,7 @@ import numpy as np
 
 from fednb.errors import DatasetError
 from fednb.privacy.cells import check_dominance
-from fednb.privacy.joint import held, safe_joint, safe_margin
+from fednb.privacy.joint import held, safe_joint
 from fednb.privacy.rounding import round_count
 from fednb.privacy.rules import THRESHOLD
 from fednb.records.assessment import AssessmentPlan
@@ -116,7 +116,8 @@ class Assess:
             parts.append(np.clip(self._numbers(name)[index], low, high)[:, None])
         x = np.concatenate(parts, axis=1)
         centred = x - np.asarray(plan.model.center)
-        risk = centred @ np.asarray(plan.model.coefficients) + plan.model.intercept
+        coefficients = np.asarray(plan.model.coefficients)
+        risk = centred @ coefficients + plan.model.intercept
         if self._design.cox:
             time, event = self._numbers(plan.duration), self._numbers(plan.event)
         else:
@@ -130,6 +131,7 @@ class Assess:
             horizon = self._design.grid[-1]
             event = np.where(time <= horizon, event, 0.0)
             time = np.minimum(time, np.nextafter(horizon, np.inf))
+        self._moved = np.column_stack([(centred * coefficients)[whole], risk])
         return Rows(risk, time, event, index[whole])
 
     def _numbers(self, name: str) -> Floats:
@@ -139,11 +141,19 @@ class Assess:
         n = len(self._rows.risk)
         reason = f"{n} patients to assess; at least {profile.threshold} are needed"
         enough = THRESHOLD.decide(reason, profile, allow=n >= profile.threshold)
-        if state.phase == "risk" or not self._design.cox or not enough.allow:
+        if not enough.allow:
             return (enough,)
-        # totals of exp(risk) at coefficients that single one patient out are hers
-        hazards = np.exp(self._rows.risk - state.mean)
-        return (enough, check_dominance(hazards, profile))
+        found = [enough]
+        for moved in self._moved.T:
+            apart = np.abs(moved - moved.mean())
+            # with a column that moves one patient alone, totals tell that patient's
+            if apart.max(initial=0.0) > _TENTH:
+                found.append(check_dominance(apart**2, profile))
+        if state.phase != "risk" and self._design.cox:
+            # totals of exp(risk) at coefficients that single one patient out are hers
+            hazards = np.exp(self._rows.risk - state.mean)
+            found.append(check_dominance(hazards, profile))
+        return tuple(found)
 
     def _risk(self, state: AssessmentState, profile: Profile) -> Mapping[str, Floats]:
         del state
@@ -193,9 +203,10 @@ class Assess:
         sign = 2.0 * rows.event - 1.0
         losses = np.logaddexp(0.0, -sign * rows.risk).sum()
         squares = ((chance - rows.event) ** 2).sum()
-        cells = threshold_cells(chance, rows.event, self._plan.thresholds)
         found["losses"] = rounded(np.array([losses, squares]), _TENTH, profile)
-        found["cells"] = np.stack([safe_margin(row, profile) for row in cells])
+        cells = threshold_cells(chance, rows.event, self._plan.thresholds)
+        # a requester slides thresholds at will: only the table's bins leave
+        found["cells"] = cells if profile.exact else np.zeros_like(cells)
         found["predicted"] = self._by_bin(chance, placed, profile)
         return found
 

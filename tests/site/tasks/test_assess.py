@@ -10,9 +10,10 @@ from assessed import MODEL, assess, patients
 from sksurv.metrics import brier_score, concordance_index_ipcw, cumulative_dynamic_auc
 from sksurv.util import Surv
 
-from fednb.errors import FitError
+from fednb.errors import FitError, PlanError
 from fednb.privacy.profiles import STANDARD
 from fednb.records.assessment import AssessmentPlan, FixedModel
+from fednb.records.datasets import Column
 from fednb.results.performance import performance_of
 from fednb.survival.concordance import auc_counts, concordance_counts
 from fednb.survival.logistic import fit as logistic_fit
@@ -164,6 +165,47 @@ def test_rounding_hardly_moves_a_classifiers_figures(tmp_path):
     truth = assess(plan, tables, tmp_path, "open")
     for one, two in zip(figures(shown).measures, figures(truth).measures, strict=True):
         assert one.value == pytest.approx(two.value, abs=0.02), one.name
+
+
+def test_a_decision_curve_rests_on_the_table_s_bins_outside_the_open_profile(tmp_path):
+    """No counts between thresholds leave: a requester slides thresholds at will."""
+    tables = patients(4, (200, 200, 200))
+    model = FixedModel("logistic", (0.8, 0.4), ("x", "z"))
+    plan = AssessmentPlan(model, target="y")
+    shown = assess(plan, tables, tmp_path, "standard")
+    truth = assess(plan, tables, tmp_path, "open")
+    cells = [f.state.blocks["joint"]["cells"] for f in (shown, truth)]
+    assert not cells[0].any()
+    assert cells[1].sum() == 600
+    one, two = (figures(found).decision for found in (shown, truth))
+    # weights of false positives rise towards a threshold of 1
+    np.testing.assert_allclose(one.model[:10], two.model[:10], atol=0.03)
+
+
+@pytest.mark.parametrize(("few", "allow"), [(0, True), (2, False), (8, True)])
+def test_no_column_moves_one_patient_alone(tmp_path, few, allow):
+    tables = patients(4, (60, 60, 60))
+    for table in tables:
+        table["z"] = (np.arange(60) < few).astype(int)
+    for strength in (2.0, 0.05):
+        model = FixedModel("logistic", (0.8, strength), ("x", "z"))
+        plan = AssessmentPlan(model, target="y")
+        # what moves a score by less than totals are rounded to shows nobody
+        if allow or strength < 0.1:
+            assess(plan, tables, tmp_path, "standard")
+            continue
+        with pytest.raises(AssertionError, match=r"disclosure\.6-dominance"):
+            assess(plan, tables, tmp_path, "standard")
+
+
+def test_edges_that_could_be_slid_are_refused_outside_the_open_profile():
+    own = Column("time", "number", lower=0.0, upper=120.0, step=12.0)
+    AssessmentPlan(MODEL, "time", "event", bins=10).check_fixed(own)
+    AssessmentPlan(MODEL, "time", "event", times=(2.0, 24.0)).check_fixed(own)
+    with pytest.raises(PlanError, match=r"bins divide 20; got 19\."):
+        AssessmentPlan(MODEL, "time", "event", bins=19).check_fixed(own)
+    with pytest.raises(PlanError, match=r"grid of 'time'; 23\.9 does"):
+        AssessmentPlan(MODEL, "time", "event", times=(12, 23.9)).check_fixed(own)
 
 
 def test_nothing_exact_leaves_a_standard_site(tmp_path):
