@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 _PAUSE_POLL_SECONDS = 0.1
 _GATHER_SECONDS = 0.05
+_MOST_RUNS = 256
+"""Runs that are begun and have not ended: a paused one keeps its thread."""
 _PASSING = ("storage", "busy")
 """Causes that a site owner can remove: the run waits to be resumed."""
 
@@ -66,7 +68,7 @@ class Runs:
     def __init__(self, store: Store, pool: Pool) -> None:
         self._store = store
         self._pool = pool
-        self._threads = ThreadPoolExecutor(8, thread_name_prefix="fednb-run")
+        self._threads = ThreadPoolExecutor(_MOST_RUNS, thread_name_prefix="fednb-run")
         self._controls: dict[str, _Controls] = {}
         self._futures: dict[str, Future[None]] = {}
         self._changed = threading.Condition()

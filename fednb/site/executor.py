@@ -203,8 +203,9 @@ class Executor:
 
     def forget(self, run: str) -> None:
         """Drop what is kept in memory for a run."""
-        for key in [k for k in self._halves if k[0] == run]:
-            del self._halves[key]
+        # a copy: a task of another run may add to it meanwhile
+        for key in [k for k in tuple(self._halves) if k[0] == run]:
+            self._halves.pop(key, None)
 
     def _light(self, work: Work) -> Product:
         plan = work.plan
