@@ -308,7 +308,7 @@ def _check_size(head: HeadPlan, cards: Mapping[str, DatasetCard]) -> None:
     Cards tell rounded counts of all patients, so this finds what cannot pass; sites
     count those with complete values.
     """
-    columns = head.width()
+    columns = head.coefficients()
     shares = dict(zip(("train", "validation", "test"), _shares(head), strict=True))
     share = shares.get(head.fit_on, 1.0)
     patients = share * sum(card.subjects for card in cards.values())

@@ -164,6 +164,12 @@ def fixed_model(model: object, embedding: EmbeddingRef | None = None) -> FixedMo
             f"or EmbeddingPlan; got {type(model).__name__}."
         )
         raise PlanError(message)
+    if isinstance(model, CoxResult) and model.steps:
+        message = (
+            "Effects of this fit change with time, so no patient has one score to "
+            "assess. Evaluate a fit without time_varying."
+        )
+        raise PlanError(message)
     fit = model.estimate
     names, values = list(fit.names), fit.coefficients.tolist()
     center, intercept = [0.0] * len(names), 0.0

@@ -177,9 +177,18 @@ def _cox_details(plan: CoxPlan) -> str:
         found += f" Patients count with the weight in {plan.weights}."
     if plan.entry:
         found += f" They are at risk after {plan.entry} only."
+    if plan.time_varying:
+        found += f" Effects change with time: {_steps(plan)}."
     if plan.ph_test != "none":
         found += " A test of proportional hazards takes one round more."
     return found + (" Robust errors take one round more." if plan.robust else "")
+
+
+def _steps(plan: CoxPlan) -> str:
+    return ", ".join(
+        f"{name} at {', '.join(f'{time:g}' for time in times)}"
+        for name, times in plan.time_varying.items()
+    )
 
 
 def _fit_details(plan: HeadPlan) -> str:

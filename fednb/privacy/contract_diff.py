@@ -211,7 +211,7 @@ _PLAN: Final[dict[str, Rule]] = {
     "loss": _other,
     **_all("transforms", "split", "device", "amp", "threads", "penalizer", "fit_on"),
     **_all("embedding", "features", "duration", "event", "strata", "ties"),
-    **_all("formula", "levels", "l1_ratio", "weights", "entry"),
+    **_all("formula", "levels", "l1_ratio", "weights", "entry", "time_varying"),
     # finer or further intervals show more; which of two grids does is not compared
     "grid": _part_of,
     **dict.fromkeys(("robust", "ph_test"), _switched_off),

@@ -10,7 +10,7 @@ import msgspec
 from typing_extensions import override
 
 from fednb.errors import PlanError
-from fednb.records.formula import Factor, Term, parse, term_width
+from fednb.records.formula import Factor, Term, parse, term_text, term_width
 from fednb.records.specs import (
     EmbeddingRef,
     Needs,
@@ -20,6 +20,7 @@ from fednb.records.specs import (
     SummedPlan,
     deref,
 )
+from fednb.records.time_varying import settled_cuts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -220,6 +221,15 @@ class CoxPlan(HeadPlan, frozen=True):
     ph_test
         Test proportional hazards against effects that change with time or with its
         logarithm, for one more round of totals; of fits stratified by site.
+    time_varying
+        Times at which the effect of a term changes, by the term as it is written, for
+        hazards that are not proportional: ``{"age": (12, 24)}`` has a coefficient for
+        each of ``age:0-12``, ``age:12-24`` and ``age:24+`` (start < t <= end). Every
+        site splits its patients' follow-up by itself. Of fits stratified by site
+        without `grid`, `robust` and `ph_test`; nothing is evaluated, since no patient
+        has one score. Under the standard profile the threshold of each site's patients
+        leave in every interval, and as many deaths of all sites lie in it (disclosure
+        rules 9 and 10).
     """
 
     duration: str = "time"
@@ -231,6 +241,7 @@ class CoxPlan(HeadPlan, frozen=True):
     entry: str = ""
     robust: bool = False
     ph_test: Literal["none", "identity", "log"] = "none"
+    time_varying: dict[str, tuple[float, ...]] = {}
 
     @override
     def __post_init__(self) -> None:
@@ -260,6 +271,21 @@ class CoxPlan(HeadPlan, frozen=True):
                 f"{self.grid}."
             )
             raise PlanError(message)
+        self._settle_time_varying()
+
+    def _settle_time_varying(self) -> None:
+        """Settle when effects change; refuse what does not go with it."""
+        force = msgspec.structs.force_setattr
+        force(self, "time_varying", settled_cuts(self.time_varying, self.terms()))
+        if not self.time_varying:
+            return
+        if not self.by_site or self.grid or self.robust or self.ph_test != "none":
+            message = (
+                'time_varying needs risk sets within sites, strata="site", and does '
+                "not go with grid, robust or ph_test: leave these out."
+            )
+            raise PlanError(message)
+        force(self, "evaluate_on", "none")
 
     @property
     def by_site(self) -> bool:
@@ -275,6 +301,16 @@ class CoxPlan(HeadPlan, frozen=True):
     def labelled(self) -> tuple[str, ...]:
         """Return the columns that are read as labels whatever their kind."""
         return (*HeadPlan.labelled(self), *self.strata_columns)
+
+    @override
+    def coefficients(self) -> int:
+        """Return the number of columns of the fit, one an interval of an effect."""
+        more = sum(
+            term_width(term, self.levels) * len(self.time_varying[term_text(term)])
+            for term in self.terms()
+            if term_text(term) in self.time_varying
+        )
+        return self.width() + more
 
     def groups(self) -> int:
         """Return the number of strata, those of sites apart."""
@@ -292,7 +328,8 @@ class CoxPlan(HeadPlan, frozen=True):
         """Return moments, scores, then what was asked beside the fit."""
         p, cells = self.coefficients(), self.cells()
         products = p * (p + 1) // 2
-        found = [Phase("moments", 2 + 2 * p + cells)]
+        counted = 4 if self.time_varying else 2
+        found = [Phase("moments", 2 + counted * p + cells)]
         if self.by_site:
             found.append(Phase("score", _likelihood(p), self.max_evaluations))
         else:

@@ -110,6 +110,7 @@ def cox_result(
         ties=plan.ties,
         baseline=_baseline(design, state),
         ph_test=_ph_test(state, fitted.names),
+        steps=design.cox.steps.only(state.kept) if design.cox.steps else None,
         **_fields(plan, design, state, fit, errors),
         **origin,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +13,9 @@ from fednb.errors import InputError
 from fednb.results.clothing import lifelines_attributes
 from fednb.results.heads import HeadResult
 from fednb.results.logistic import LogisticResult, within_sites
+from fednb.results.time_varying import advice as next_step
+from fednb.results.time_varying import draw_effect, steps_text
+from fednb.survival.episodes import Steps
 
 __all__ = ["CoxResult", "LikelihoodRatioTest", "LogisticResult"]
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from fednb.results.baseline import Baseline
@@ -72,6 +77,8 @@ class CoxResult(HeadResult):
         Inverse information, in the covariates' own units; None: the estimate's.
     ph_test
         Test of proportional hazards; None where the plan asked for none.
+    steps
+        Which coefficients act when, where effects change with time; else None.
     """
 
     estimate: CoxEstimate
@@ -83,6 +90,7 @@ class CoxResult(HeadResult):
     robust: bool = False
     model_covariance: NDArray[np.float64] | None = None
     ph_test: PhTest | None = None
+    steps: Steps | None = None
 
     title: ClassVar[str] = "Cox proportional hazards, federated"
     ratio: ClassVar[str] = "HR"
@@ -138,11 +146,21 @@ class CoxResult(HeadResult):
         frame = self._grid().to_frame("breslow", "baseline survival")
         return (-frame).apply(np.exp)
 
-    def check_assumptions(self) -> pd.DataFrame:
+    def check_assumptions(
+        self, *, advice: bool = True, p_value_threshold: float = 0.01
+    ) -> pd.DataFrame:
         """Return the test of proportional hazards, a row a covariate and one for all.
 
         The score test of Grambsch and Therneau, as ``cox.zph`` of R's survival; a small
-        p says that the effect changes with time.
+        p says that the effect changes with time. The next step is a plan with
+        ``time_varying={"age": (12, 24)}``: a coefficient for each interval.
+
+        Parameters
+        ----------
+        advice
+            Whether to write that next step for the effects below the threshold.
+        p_value_threshold
+            As in lifelines.
 
         Raises
         ------
@@ -157,6 +175,9 @@ class CoxResult(HeadResult):
                 "This fit brought no test: give the plan ph_test='identity' or 'log'."
             )
             raise InputError(message)
+        lines = next_step(test, self.terms, p_value_threshold) if advice else ""
+        if lines:
+            sys.stdout.write(lines + "\n")
         return pd.DataFrame(
             {
                 "test_statistic": [*test.test_statistic, test.global_statistic],
@@ -165,6 +186,33 @@ class CoxResult(HeadResult):
             },
             index=[*test.names, "GLOBAL"],
         )
+
+    def plot_effect(self, covariate: str, ax: Axes | None = None) -> Axes:
+        """Draw an effect that changes with time: steps with bands at `level`.
+
+        Parameters
+        ----------
+        covariate
+            A covariate of the plan's ``time_varying``, as coefficients are named before
+            their intervals.
+        ax
+            Axes to draw on; None for a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes drawn on; the last interval, which has no end, is cut.
+
+        Raises
+        ------
+        UnknownNameError
+            No effect of that name changes with time.
+        """
+        table, label = self._wald().columns, f"{100 * self.level:g}%"
+        names = ("coef", f"coef lower {label}", f"coef upper {label}")
+        bounds = np.array([table[name] for name in names])
+        labels = (self.duration, f"log({self.ratio}) of {covariate} ({label} CI)")
+        return draw_effect(self.steps or Steps(), covariate, bounds, ax, labels=labels)
 
     def log_likelihood_ratio_test(self) -> LikelihoodRatioTest:
         """Test all covariates together against none."""
@@ -282,6 +330,18 @@ class CoxResult(HeadResult):
             return self.strata or None
         return list(self.baseline.strata) or None
 
+    # typing.override came with Python 3.12
+    def _values(  # type: ignore[explicit-override]
+        self, rows: Rows, constant: str = ""
+    ) -> tuple[NDArray[np.float64], pd.Index[int]]:
+        if self.steps:
+            message = (
+                "Effects of this fit change with time, so no patient has one score: "
+                "read its coefficients by interval in summary and plot_effect(...)."
+            )
+            raise InputError(message)
+        return super()._values(rows, constant)
+
     def _grid(self) -> Baseline:
         if self.baseline is None:
             message = (
@@ -314,6 +374,8 @@ class CoxResult(HeadResult):
         found: list[tuple[str, object]] = []
         if self.robust:
             found.append(("standard errors", "robust (sandwich)"))
+        if self.steps:
+            found.append(("effects over time", steps_text(self.steps)))
         if self.baseline is not None:
             ends = self.baseline.ends
             pooled = "pooled over the sites, Breslow, at the covariates' means"

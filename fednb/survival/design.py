@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from fednb.survival.episodes import Steps
 
 if TYPE_CHECKING:
     from fednb.survival.formula import Terms
@@ -28,6 +30,8 @@ class CoxDesign:
         See `fednb.records.heads.CoxPlan`.
     longest
         Declared upper bound of the follow-up: the unit of time of the test.
+    steps
+        Which columns act when, where effects change with time.
     """
 
     by_site: bool = True
@@ -38,6 +42,7 @@ class CoxDesign:
     robust: bool = False
     ph_test: Literal["none", "identity", "log"] = "none"
     longest: float = 1.0
+    steps: Steps = field(default_factory=Steps)
 
     @property
     def groups(self) -> int:

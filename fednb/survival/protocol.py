@@ -6,12 +6,13 @@ counts; `fednb.survival.stages` replays them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fednb.errors import PlanError
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.survival.design import CoxDesign, Fixed
+from fednb.survival.episodes import steps_of
 from fednb.survival.formula import column_bounds, terms_of
 from fednb.survival.stages import INTERCEPT, HeadState, moments_size, replay
 
@@ -81,16 +82,22 @@ def design_of(
     for low, high in terms.bounds():
         center.append((low + high) / 2)
         half.append((high - low) / 2 or 1.0)
-    names = terms.names()
+    names = (*units[:width], *terms.names())
+    binary = (False,) * width + terms.binary()
+    cox = _cox(plan, columns) if isinstance(plan, CoxPlan) else CoxDesign()
+    taken: Sequence[int] = range(len(names))
+    if isinstance(plan, CoxPlan) and plan.time_varying:
+        steps = steps_of(names, terms, plan.time_varying)
+        cox, taken, names = replace(cox, steps=steps), steps.source, steps.names
     return HeadDesign(
-        names=(*units[:width], *names),
-        droppable=(True,) * width + (False,) * len(names),
-        center=tuple(center),
-        half=tuple(half),
+        names=names,
+        droppable=tuple(j < width for j in taken),
+        center=tuple(center[j] for j in taken),
+        half=tuple(half[j] for j in taken),
         family="cox" if isinstance(plan, CoxPlan) else "logistic",
         terms=terms,
-        binary=(False,) * width + terms.binary(),
-        cox=_cox(plan, columns) if isinstance(plan, CoxPlan) else CoxDesign(),
+        binary=tuple(binary[j] for j in taken),
+        cox=cox,
         penalizer=plan.penalizer,
         l1_ratio=plan.l1_ratio,
         tolerance=plan.tolerance,

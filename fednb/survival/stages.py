@@ -62,6 +62,9 @@ class HeadState:
         State of the fit; its ``trial`` holds the coefficients on standardised columns.
     deaths
         Over all sites by stratum and interval of the grid, shape (C,).
+    observed, died
+        Where effects change with time: patients at risk in each kept column's window,
+        and deaths in it, rounded in most profiles; else None.
     pooled
         Of a fit pooled on the grid: totals at the last evaluation.
     meat
@@ -85,6 +88,8 @@ class HeadState:
     options: NewtonOptions | None = None
     newton: NewtonState | None = None
     deaths: Ints | None = None
+    observed: Floats | None = None
+    died: Floats | None = None
     pooled: GridTotals | None = None
     meat: Floats | None = None
     ph: Floats | None = None
@@ -110,7 +115,8 @@ class HeadState:
 
 def moments_size(design: Fixed) -> int:
     """Return the number of elements of the first round's vector."""
-    return 2 + 2 * len(design.names) + design.cox.cells
+    counted = 4 if design.cox.steps else 2
+    return 2 + counted * len(design.names) + design.cox.cells
 
 
 def replay(design: Fixed, history: Sequence[Floats]) -> HeadState:
@@ -174,7 +180,12 @@ def _begin(design: Fixed, total: Floats) -> HeadState:
     q = len(design.names)
     n, events = round(float(total[0])), round(float(total[1]))
     sums, squares = total[2 : 2 + q], total[2 + q : 2 + 2 * q]
-    deaths = np.rint(total[2 + 2 * q :]).astype(np.intp)
+    counts = np.rint(total[2 + 2 * q :])
+    observed, died = np.full(q, float(n)), None
+    if design.cox.steps:
+        observed, died = np.split(counts, 2)
+        counts = counts[:0]
+    deaths = counts.astype(np.intp)
     if n < 2 or events < 1:
         message = (
             f"The fit has {n} patients and {events} events over all sites; it needs "
@@ -187,7 +198,8 @@ def _begin(design: Fixed, total: Floats) -> HeadState:
             "it."
         )
         raise FitError(message)
-    variance = np.maximum(squares / n - (sums / n) ** 2, 0.0)
+    most = np.maximum(observed, 1.0)
+    variance = np.maximum(squares / most - (sums / most) ** 2, 0.0)
     kept = tuple(
         j for j in range(q) if variance[j] > _FLAT**2 or not design.droppable[j]
     )
@@ -196,14 +208,33 @@ def _begin(design: Fixed, total: Floats) -> HeadState:
         raise FitError(message)
     names = [design.names[j] for j in kept]
     rows = list(kept)
-    found = combine([np.concatenate([[n], sums[rows], squares[rows]])], 0.0, names)
-    half = np.asarray(design.half)[rows]
-    center = np.asarray(design.center)[rows]
-    scale = Standardisation(center + half * found.mean, half * found.std, n)
+    mean, std = _locations(observed[rows], sums[rows], squares[rows], names)
+    half, center = np.asarray(design.half)[rows], np.asarray(design.center)[rows]
+    scale = Standardisation(center + half * mean, half * std, n)
     width = len(kept) + (design.family == "logistic")
     options = _options(design, n, len(kept), width)
-    return HeadState(
+    state = HeadState(
         "score", n, events, kept, scale, options, start(width), deaths=deaths
+    )
+    if died is None:
+        return state
+    return replace(state, observed=observed[rows], died=died[rows])
+
+
+def _locations(
+    counts: Floats, sums: Floats, squares: Floats, names: Sequence[str]
+) -> tuple[Floats, Floats]:
+    """Return mean and deviation of each column over the patients who have it."""
+    if np.ptp(counts) == 0:
+        found = combine([np.concatenate([counts[:1], sums, squares])], 0.0, names)
+        return found.mean, found.std
+    each = [
+        combine([np.array(moments)], 0.0, [name])
+        for name, *moments in zip(names, counts, sums, squares, strict=True)
+    ]
+    return (
+        np.concatenate([one.mean for one in each]),
+        np.concatenate([one.std for one in each]),
     )
 
 

@@ -14,8 +14,15 @@ from fednb.privacy.disclosure import check_dominance, round_count
 from fednb.privacy.profiles import MAX_LEVERAGE, MAX_PARAMETER_SHARE
 from fednb.privacy.rules import INTERVALS, PARAMETERS, THRESHOLD
 from fednb.records.heads import CoxPlan, LogisticPlan
+from fednb.site.tasks.periods import (
+    check_own,
+    check_pooled,
+    period_moments,
+    squares_share,
+)
 from fednb.site.tasks.table import table_of
 from fednb.survival.concordance import auc_counts, concordance_counts
+from fednb.survival.episodes import split
 from fednb.survival.formula import column_bounds, level_codes
 from fednb.survival.grid import GridRows, Survival
 from fednb.survival.logistic import logistic_sums
@@ -122,6 +129,8 @@ class Head:
         x = self._design.terms.build(taken, len(index))
         if self._embedding is not None:
             x = np.concatenate([self._embedding[index], x], axis=1)
+        if self._design.cox.steps:
+            x = x[:, list(self._design.cox.steps.source)]
         plan = self._plan
         if isinstance(plan, LogisticPlan):
             event = _numbers(taken, plan.target)
@@ -170,6 +179,9 @@ class Head:
         if state.phase == "moments":
             if self._design.cox.grid:
                 found.append(self._check_exits(rows, profile))
+            if self._design.cox.steps:
+                spans = self._design.cox.steps.windows
+                found.append(check_own(spans, rows.survival, profile))
             return tuple(found)
         columns = len(state.names(self._design))
         reason = (
@@ -179,6 +191,7 @@ class Head:
         few = columns <= MAX_PARAMETER_SHARE * state.n
         found.append(PARAMETERS.decide(reason, profile, allow=few))
         found.append(self._check_levels(state, profile))
+        found += check_pooled(self._design, state, profile)
         if rows is self._fit:
             found.append(self._check_leverage(state, profile))
         if state.deaths is not None and state.deaths.size:
@@ -207,7 +220,8 @@ class Head:
         for place, j in enumerate(state.kept):
             if self._design.binary[j] and state.scale is not None:
                 share = float(state.scale.mean[place])
-                rare = state.n * min(share, 1 - share)
+                patients = state.n if state.observed is None else state.observed[place]
+                rare = float(patients * min(share, 1 - share))
                 if rare < rarest:
                     rarest, name = rare, self._design.names[j]
         reason = (
@@ -225,6 +239,10 @@ class Head:
         if self._z is None:
             self._z = state.standardise(self._fit.x, self._design)
         largest = float(np.square(self._z).max(initial=0.0)) / max(state.n, 1)
+        if state.observed is not None:
+            spans = self._design.cox.steps.taken(state.kept)
+            survival = self._fit.survival
+            largest = squares_share(self._z, spans, survival, state.observed)
         reason = (
             f"A patient's leverage is at least {largest:.2f} on a column; at most "
             f"{MAX_LEVERAGE:.2f} is allowed."
@@ -234,6 +252,11 @@ class Head:
     def _moments(self, rows: _Rows, profile: Profile) -> Floats:
         z = (rows.x - np.asarray(self._design.center)) / np.asarray(self._design.half)
         n, events = len(z), int(rows.event.sum())
+        if self._design.cox.steps:
+            spans = self._design.cox.steps.windows
+            whole = [round_count(n, profile), round_count(events, profile)]
+            moments = period_moments(z, spans, rows.survival, profile)
+            return np.concatenate([whole, moments])
         deaths = np.zeros(0)
         if self._design.cox.grid:
             deaths = self._gridded(rows, z).deaths()
@@ -258,9 +281,11 @@ class Head:
         if state.phase == "baseline" or not (cox.by_site or state.phase == "ungrouped"):
             return self._pooled(rows, state, beta)
         if self._sets is None:
-            survival = rows.survival
+            z, survival = self._z, rows.survival
+            if cox.steps:
+                z, survival = split(z, cox.steps.taken(state.kept), survival)
             self._sets = RiskSets(
-                self._z,
+                z,
                 survival.time,
                 survival.event,
                 survival.entry,
