@@ -35,7 +35,7 @@ What it does not protect
   would show. A site keeps the release of a call and returns it on a retry.
 
 A sum is exact in the ring; the step of `FixedPoint` is its only error. Each site makes
-K - 1 masks, and from `degree` (32 to 38 for up to a thousand sites) on no more.
+K - 1 masks up to 20 sites, and `degree` above: 8 for 21 sites, 38 for a thousand.
 """
 
 from __future__ import annotations
@@ -80,6 +80,9 @@ __all__ = [
 
 MINIMUM_SITES: Final = 3
 """With two sites, each knows the other's vector from the sum."""
+
+DENSE: Final = 20
+"""Up to so many sites, each shares a mask with every other."""
 
 COLLUDING: Final = 3
 """One in so many sites may collude with the coordinator in a sparse graph."""
@@ -174,29 +177,44 @@ class MaskContext:
 
 
 def degree(sites: int) -> int:
-    """Return with how many others each site shares a mask.
+    """Return with how many others each site shares a mask, k.
 
-    On a random ring each site's neighbours are the k/2 before and the k/2 after it.
-    Honest sites fall apart only where two separate runs of k/2 or more sites all
-    collude. There are fewer than K^2/2 pairs of runs, and k given sites all collude
-    with a chance below 3^-k where a third does: k is the least even number for which
-    K^2/2 * 3^-k <= 2^-40, or K - 1 where that is less.
+    K - 1, all others, up to `DENSE` sites. Above, each site's neighbours are the k/2
+    before and the k/2 after it on a ring of random order. The coordinator learns more
+    than the sum of all honest sites only where these fall apart into groups without a
+    mask in common (Bell et al. 2020, section 3: the honest sites' graph must be
+    connected); at most C = floor(K / 3) collude. k is the lesser of two even numbers:
+
+    * the least above C. On a ring, a group of honest sites is cut off only where k/2 or
+      more sites in a row collude on each side of it: k at least, and there are not so
+      many. So nobody is exposed, whoever colludes and however the ring lies (this ring
+      is Harary's graph, which stays connected without any k - 1 of its sites);
+    * the least for which K^2/2 * 3^-k <= 2^-40. There are fewer than K^2/2 pairs of
+      runs of k/2 sites, and the k sites of one pair all collude with a chance below
+      C/K * (C - 1)/(K - 1) * ... < 3^-k: the order is drawn by a hash of keys that
+      were fixed before. A random ring exposes somebody with that chance at most.
+
+    The first is the lesser up to about a hundred sites: 8 for 21, 12 for 30, 34 for 99.
 
     Parameters
     ----------
     sites
         Number of participants, K.
     """
+    if sites <= DENSE:
+        return sites - 1
+    colluding = sites // COLLUDING
+    never = 2 * (colluding // 2 + 1)
     bits = SECURITY_BITS + 2 * math.log2(sites) - 1
-    enough = 2 * math.ceil(bits / math.log2(COLLUDING) / 2)
-    return min(enough, sites - 1)
+    seldom = 2 * math.ceil(bits / math.log2(COLLUDING) / 2)
+    return min(never, seldom)
 
 
 def neighbours(participants: Sequence[Participant]) -> dict[str, tuple[str, ...]]:
     """Return with whom each site shares a mask, the same at every site.
 
-    All others up to 33 sites; above, those near it on a ring whose order is drawn by a
-    hash of all names and agreement keys.
+    All others up to `DENSE` sites; above, those near it on a ring whose order is drawn
+    by a hash of all names and agreement keys.
 
     Parameters
     ----------

@@ -194,14 +194,14 @@ def test_malformed_and_low_order_keys_are_refused(key):
         shared_secret(X25519PrivateKey.generate(), key)
 
 
-@pytest.mark.parametrize("count", [3, 20, 33])
+@pytest.mark.parametrize("count", [3, 19, 20])
 def test_few_sites_all_share_masks(party, count):
     found = neighbours(party(count).participants)
     assert {len(near) for near in found.values()} == {count - 1}
     assert all(site not in near for site, near in found.items())
 
 
-@pytest.mark.parametrize("count", [34, 60, 200])
+@pytest.mark.parametrize("count", [21, 34, 60, 200])
 def test_many_sites_share_masks_with_as_many_others_each(party, count):
     participants = party(count).participants
     found = neighbours(participants)
@@ -213,12 +213,52 @@ def test_many_sites_share_masks_with_as_many_others_each(party, count):
     assert neighbours(participants[::-1]) == found
 
 
-@pytest.mark.parametrize("count", [33, 100, 1000])
-def test_the_degree_keeps_what_its_docstring_says(count):
-    k = degree(count)
-    assert k % 2 == 0
-    assert count**2 / 2 * 3.0**-k <= 2.0**-40
-    assert count**2 / 2 * 3.0 ** -(k - 2) > 2.0**-40
+def test_the_degree_is_above_all_who_collude_or_its_chance_is_small():
+    for count in range(21, 2000):
+        k, colluding = degree(count), count // 3
+        assert k % 2 == 0
+        never, chance = k > colluding, count**2 / 2 * 3.0**-k
+        assert never or chance <= 2.0**-40
+        # and no two neighbours fewer would do
+        assert k - 2 <= colluding
+        assert count**2 / 2 * 3.0 ** -(k - 2) > 2.0**-40
+    assert [degree(n) for n in (21, 30, 99, 1000)] == [8, 12, 34, 38]
+
+
+@pytest.mark.parametrize("count", [21, 30, 33])
+def test_no_third_of_the_sites_cuts_anybody_off(party, count):
+    """The worst that can be: runs of colluders on both sides of honest ones."""
+    found = neighbours(party(count).participants)
+    ring = _ring(found)
+    colluding, reach = count // 3, degree(count) // 2
+    for place, site in enumerate(ring):
+        around = {ring[(place + i) % count] for i in range(-reach, reach + 1)}
+        assert {site, *found[site]} == around
+    for first in range(count):
+        for left in range(colluding + 1):
+            for between in range(1, count - colluding):
+                bad = {ring[(first + i) % count] for i in range(left)}
+                rest = range(left + between, colluding + between)
+                bad |= {ring[(first + i) % count] for i in rest}
+                assert _connected(found, set(ring) - bad)
+
+
+def _ring(found: dict) -> list[str]:
+    """Return the sites in their order: next to each other share most neighbours."""
+    ring = [min(found)]
+    while len(ring) < len(found):
+        near = [n for n in found[ring[-1]] if n not in ring]
+        own = {ring[-1], *found[ring[-1]]}
+        ring.append(max(near, key=lambda n: (len({n, *found[n]} & own), n)))
+    return ring
+
+
+def _connected(found: dict, honest: set[str]) -> bool:
+    seen, front = set(), {min(honest)}
+    while front:
+        seen |= front
+        front = {n for s in front for n in found[s]} & honest - seen
+    return seen == honest
 
 
 def test_neighbours_hang_on_keys_and_on_nothing_that_a_requester_writes(party):
@@ -252,9 +292,4 @@ def test_honest_sites_hold_together_where_a_third_colludes(party):
     rng = np.random.default_rng(2)
     for _ in range(300):
         bad = set(rng.choice(parties.sites, 20, replace=False).tolist())
-        honest = set(parties.sites) - bad
-        seen, front = set(), {min(honest)}
-        while front:
-            seen |= front
-            front = {n for s in front for n in found[s]} - bad - seen
-        assert seen == honest
+        assert _connected(found, set(parties.sites) - bad)
