@@ -74,7 +74,7 @@ def code_html(code: Code) -> Html:
         "div",
         html.definition_list(_facts(code)),
         html.element("pre", *body, class_="code"),
-        *(html.element("p", _problem(problem)) for problem in code.problems),
+        *(html.look(str(problem)) for problem in code.problems),
     )
 
 
@@ -151,10 +151,6 @@ def _facts(code: Code) -> list[tuple[str, str]]:
         ("SHA-256", code.sha256),
         ("Lines", str(code.lines)),
     ]
-
-
-def _problem(problem: object) -> Html:
-    return html.join([html.badge("caution", "look"), " ", str(problem)])
 
 
 def _line(number: int, line: Sequence[Piece]) -> Html:

@@ -246,6 +246,11 @@ def badge(status: str, text: str = "") -> Html:
     return element("span", text or status, class_=f"badge {tone}".rstrip())
 
 
+def look(words: object) -> Html:
+    """Return a line that deserves a second look."""
+    return element("p", badge("caution", "look"), " ", words)
+
+
 def details(summary: object, body: object) -> Html:
     """Return a block that a click opens."""
     return element("details", element("summary", summary), body)

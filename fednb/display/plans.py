@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fednb.display.text import human_count
+from fednb.display.text import counted, human_count
 from fednb.records.assessment import AssessmentPlan
 from fednb.records.curves import SurvivalPlan
 from fednb.records.formula import term_text
@@ -94,14 +94,14 @@ def _statistics(plan: StatisticsPlan) -> str:
 def _training(plan: TrainingPlan) -> str:
     also = f" and the columns {_listed(plan.covariates)}" if plan.covariates else ""
     channels = _listed(plan.modalities) if plan.modalities else "all modalities"
-    epochs = "epoch" if plan.local_epochs == 1 else "epochs"
+    rounds, epochs = counted(plan.rounds, "round"), counted(plan.local_epochs, "epoch")
     survival = "" if plan.survival is None else f" {_loss(plan.survival)}"
     if plan.loss is not None:
         survival = f" The loss is the requester's own, {plan.loss.name}."
     return (
         f"Train the network {plan.network.name} to predict {plan.target} from "
-        f"{channels}{also}, in {_rounds(plan.rounds)} of {plan.local_epochs} {epochs} "
-        f"each, with the strategy {plan.strategy.name}.{survival}{_private(plan)}"
+        f"{channels}{also}, in {rounds} of {epochs} each, "
+        f"with the strategy {plan.strategy.name}.{survival}{_private(plan)}"
     )
 
 
@@ -265,10 +265,6 @@ def _who(plan: HeadPlan) -> str:
     if plan.evaluate_on == "none":
         return f"{fitted}, without an evaluation"
     return f"{fitted}, and evaluate it on the {_SPLITS[plan.evaluate_on]}"
-
-
-def _rounds(count: int) -> str:
-    return "1 round" if count == 1 else f"{count} rounds"
 
 
 def _listed(names: tuple[str, ...]) -> str:

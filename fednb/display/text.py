@@ -92,6 +92,21 @@ def human_count(count: float) -> str:
     return _scaled(count, 1000.0, ("", "k", "M", "G")).rstrip()
 
 
+def counted(count: int, noun: str, several: str = "") -> str:
+    """Return a number of things: ``1 site``, ``3 sites``.
+
+    Parameters
+    ----------
+    count
+        How many.
+    noun
+        One of them.
+    several
+        More of them; empty: `noun` with an s.
+    """
+    return f"{count} {noun if count == 1 else several or f'{noun}s'}"
+
+
 def human_seconds(seconds: float) -> str:
     """Return a duration: ``0.4 ms``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
     if seconds < 1:

@@ -112,10 +112,7 @@ class OwnerDataset(Shown):
         return "\n".join(lines)
 
     def _html(self) -> Html:
-        warnings = [
-            html.element("p", html.badge("caution", "look"), " ", w)
-            for w in self.warnings
-        ]
+        warnings = map(html.look, self.warnings)
         return html.element(
             "div",
             html.element("h2", f"Dataset {self.name} of {self.card.site}"),
@@ -163,8 +160,8 @@ class OwnerDatasets(Shown):
         return len(self._datasets)
 
     def _heading(self) -> str:
-        noun = "dataset" if len(self) == 1 else "datasets"
-        return f"{len(self)} {noun}; the numbers are exact and stay at the site"
+        count = text.counted(len(self), "dataset")
+        return f"{count}; the numbers are exact and stay at the site"
 
     def _rows(self) -> list[tuple[object, ...]]:
         return [dataset.row() for dataset in self._datasets.values()]

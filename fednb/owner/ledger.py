@@ -101,9 +101,9 @@ class LedgerCheck(Shown):
     heads: int
 
     def _line(self) -> str:
-        noun = "entry" if self.count == 1 else "entries"
+        count = text.counted(self.count, "entry", "entries")
         kept = f", kept heads found: {self.heads}" if self.heads else ""
-        return f"The ledger holds: {self.count} {noun}{kept}. Head: {self.head}"
+        return f"The ledger holds: {count}{kept}. Head: {self.head}"
 
     def _text(self) -> str:
         return self._line()
@@ -213,8 +213,8 @@ class OwnerLedger(Shown):
     def _heading(self) -> str:
         total = len(self._entries)
         shown = min(total, SHOWN)
-        noun = "entry" if total == 1 else "entries"
-        return f"Ledger of {total} {noun}, the newest {shown} shown"
+        count = text.counted(total, "entry", "entries")
+        return f"Ledger of {count}, the newest {shown} shown"
 
     def _text(self) -> str:
         grid = text.table(_HEADERS, self._rows(), limit=_CELL)

@@ -172,10 +172,7 @@ class OwnerRequest(Shown):
         return "\n".join(lines)
 
     def _html(self) -> Html:
-        notes = [
-            html.element("p", html.badge("caution", "look"), " ", note)
-            for note in self.notes
-        ]
+        notes = map(html.look, self.notes)
         page = contract_html(self.contract, self.status)
         told = html.element("p", html.escape(self._decision(), MAX_PURPOSE))
         return html.element(
@@ -246,8 +243,8 @@ class Requests(Shown):
 
     def _heading(self) -> str:
         waiting = len(self.pending)
-        noun = "contract" if len(self) == 1 else "contracts"
-        return f"{len(self)} {noun}, {waiting} waiting for a decision"
+        count = text.counted(len(self), "contract")
+        return f"{count}, {waiting} waiting for a decision"
 
     def _rows(self) -> list[tuple[object, ...]]:
         return [
@@ -291,10 +288,7 @@ class Requests(Shown):
         grid = html.table(_HEADERS, rows, limit=60) if rows else ""
         legend = html.element("p", self._legend(), class_="muted")
         heading = html.element("p", self._heading())
-        warnings = [
-            html.element("p", html.badge("caution", "look"), " ", warning)
-            for warning in self._warnings()
-        ]
+        warnings = map(html.look, self._warnings())
         return html.element("div", heading, *warnings, grid, legend)
 
 

@@ -100,8 +100,7 @@ def releases_line(releases: Sequence[ReleaseLine]) -> str:
         return "no releases"
     names = ", ".join(sorted({text.visible(r.name) for r in releases}))
     total = text.human_bytes(sum(r.bytes for r in releases))
-    noun = "release" if len(releases) == 1 else "releases"
-    return f"{len(releases)} {noun} of {names}, {total} in all"
+    return f"{text.counted(len(releases), 'release')} of {names}, {total} in all"
 
 
 def new_axes(ax: Axes | None, lines: int = 0) -> Axes:

@@ -225,11 +225,11 @@ class StatisticsResult(PooledResult):
         return value
 
     def _heading(self) -> str:
-        noun = "site" if len(self.sites) == 1 else "sites"
+        count = text.counted(len(self.sites), "site")
         names = ", ".join(map(text.visible, self.sites))
         return (
-            f"Statistics of {text.visible(self.dataset)} from {len(self.sites)} {noun} "
-            f"({names}), profile {text.visible(self.profile)}"
+            f"Statistics of {text.visible(self.dataset)} from {count} ({names}), "
+            f"profile {text.visible(self.profile)}"
         )
 
     def _text(self) -> str:

@@ -116,3 +116,9 @@ def test_an_empty_table_shows_its_headers():
 
 def test_fields_align_their_values():
     assert text.fields([("a", 1), ("long", None)]) == "a:    1\nlong: -"
+
+
+def test_one_thing_and_several():
+    told = [text.counted(n, "site") for n in (0, 1, 3)]
+    assert told == ["0 sites", "1 site", "3 sites"]
+    assert text.counted(2, "entry", "entries") == "2 entries"
