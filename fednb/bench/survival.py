@@ -38,11 +38,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FIRST_SEED: Final = 401
-"""Rounds, learning rate, batch and head were chosen on seed 301, with 200 patients."""
-
-BATCH: Final = 8
-RATE: Final = 3e-3
+FIRST_SEED: Final = 411
+"""The head was chosen on seed 301; 401 was seen before, at half as many rounds."""
 
 SURVIVAL: Final = Survival("os_months", "death")
 HEAD: Final = CoxPlan(
@@ -77,9 +74,7 @@ class Settings:
     paired_size
         Of its hospitals: the demo's.
     rounds
-        Rounds of deep Cox, and epochs of the central model.
-    idh_rounds
-        Rounds of the IDH encoder: the demo's.
+        Rounds of every network, and epochs of the central one: the demo's.
     threads
         Threads of the torch worker.
     first_seed
@@ -90,14 +85,13 @@ class Settings:
     size: DemoSize = field(default_factory=lambda: DemoSize(400, 100, 400))
     paired_seeds: int = 0
     paired_size: DemoSize = field(default_factory=DemoSize)
-    rounds: int = 15
-    idh_rounds: int = 30
+    rounds: int = 30
     threads: int = 1
     first_seed: int = FIRST_SEED
 
 
 _TINY: Final = DemoSize(12, 30, 24, voxels=8)
-QUICK: Final = Settings(1, _TINY, 1, _TINY, rounds=1, idh_rounds=1, first_seed=1)
+QUICK: Final = Settings(1, _TINY, 1, _TINY, rounds=1, first_seed=1)
 FULL: Final = Settings(seeds=0, paired_seeds=10)
 
 
@@ -187,11 +181,9 @@ def _told(sizes: Sequence[DemoSize], count: int) -> str:
 
 
 def deep_plan(settings: Settings, size: DemoSize) -> TrainingPlan:
-    """Return the plan of federated and central models."""
+    """Return the demo's plan, with survival in the place of the mutation."""
     plain = _training(settings.rounds, settings.threads, size)
-    return msgspec.structs.replace(
-        plain, target=SURVIVAL, batch_size=BATCH, learning_rate=RATE
-    )
+    return msgspec.structs.replace(plain, target=SURVIVAL)
 
 
 def _training(rounds: int, threads: int, size: DemoSize) -> TrainingPlan:
@@ -203,7 +195,7 @@ def _training(rounds: int, threads: int, size: DemoSize) -> TrainingPlan:
 
 def _level(settings: Settings, size: DemoSize) -> Level:
     deep = deep_plan(settings, size)
-    idh = _training(settings.idh_rounds, settings.threads, size)
+    idh = _training(settings.rounds, settings.threads, size)
     with tempfile.TemporaryDirectory(prefix="fednb-survival-") as name:
         root = Path(name)
         with demo(root, size=size, approve="auto") as fed:
