@@ -7,13 +7,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from fednb.coordinator.settling import common_columns, settle_steps
+from fednb.coordinator.traffic import check_traffic
 from fednb.errors import PlanError, UnknownNameError
-from fednb.imaging import transforms
-from fednb.models import registry as models
-from fednb.privacy.dp import settle_dp
 from fednb.privacy.egress import outputs_of
 from fednb.privacy.profiles import (
     MAX_PARAMETER_SHARE,
@@ -21,32 +19,27 @@ from fednb.privacy.profiles import (
     at_least_as_strict,
 )
 from fednb.privacy.secure_sum import MINIMUM_SITES
-from fednb.records.carried import check_carried
+from fednb.privacy.shares import check_shares, means_in
 from fednb.records.contracts import Contract, Participant, Privacy, Resources
 from fednb.records.heads import HeadPlan
-from fednb.records.outcomes import settle_target
 from fednb.records.service import Prepare, Prepared
-from fednb.records.specs import EmbeddingRef, Plan, StrategySpec, SummedPlan
-from fednb.records.studies import STUDY, StudyPlan
+from fednb.records.specs import Plan, StrategySpec, SummedPlan
 from fednb.records.tasks import (
     AnyPlan,
     DescribePlan,
-    EmbeddingPlan,
-    EvaluationPlan,
-    ModelRef,
     StatisticsPlan,
     TrainingPlan,
     columns_of,
 )
 from fednb.storage import secret_file
-from fednb.strategies.registry import resolve, strategy_of
+from fednb.strategies.registry import resolve
 from fednb.survival.registry import analysis_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from fednb.records.datasets import Column, DatasetCard
+    from fednb.records.datasets import DatasetCard
 
 DAYS = 30
 SECONDS_A_DAY = 86_400
@@ -179,127 +172,23 @@ def draft(
         parameters=parameters,
         standing=all(isinstance(p, DescribePlan | StatisticsPlan) for p in steps),
     )
-    return _with_analyses(contract)
+    return _checked(contract)
 
 
-def _with_analyses(contract: Contract) -> Contract:
-    """Refuse summed steps that no site could begin, before anybody is asked."""
+def _checked(contract: Contract) -> Contract:
+    """Refuse what no site could begin or would allow, before anybody is asked."""
     for step in contract.steps:
         if isinstance(step, SummedPlan):
             analysis_of(step, contract)
-    return contract
-
-
-def settle_steps(plan: Plan, cards: Mapping[str, DatasetCard]) -> tuple[AnyPlan, ...]:
-    """Return the plan's steps with everything that it left open settled.
-
-    Raises
-    ------
-    PlanError, UnknownNameError, InputError
-        A step names what does not exist, or leaves open what cannot be settled.
-    """
-    given = plan.steps if isinstance(plan, StudyPlan) else (plan,)
-    steps: list[AnyPlan] = []
-    for step in given:
-        if isinstance(step, TrainingPlan):
-            steps.append(_settle_training(step, cards))
-        elif isinstance(step, EvaluationPlan | EmbeddingPlan):
-            model = _settle_model(step.model, steps)
-            steps.append(msgspec.structs.replace(step, model=model))
-        else:
-            if isinstance(step, SummedPlan):
-                _check_columns(step, cards)
-            if isinstance(step, HeadPlan):
-                shared = common_columns(step.columns_used(), cards)
-                step = _settle_head(step.settled(shared), steps)
-            steps.append(step)  # type: ignore[arg-type]
-    return tuple(steps)
-
-
-def common_columns(
-    names: Sequence[str], cards: Mapping[str, DatasetCard]
-) -> tuple[Column, ...]:
-    """Return declarations that all sites share, labels united.
-
-    Raises
-    ------
-    UnknownNameError
-        A site has no such column.
-    PlanError
-        Two sites declare a column differently.
-    """
-    found = []
-    for name in dict.fromkeys(names):
-        declared = {site: _column(card, name) for site, card in sorted(cards.items())}
-        first_site, first = next(iter(declared.items()))
-        levels = list(first.levels)
-        for site, column in declared.items():
-            if _grid(column) != _grid(first):
-                message = (
-                    f"Column {name!r} is declared differently: {first_site} has "
-                    f"{_grid(first)}, {site} has {_grid(column)}. Ask the owners to "
-                    "agree on kind, bounds, step and resolution."
-                )
-                raise PlanError(message)
-            levels += [level for level in column.levels if level not in levels]
-        found.append(msgspec.structs.replace(first, levels=tuple(levels)))
-    return tuple(found)
-
-
-def _column(card: DatasetCard, name: str) -> Column:
-    for column in card.columns:
-        if column.name == name:
-            return column
-    raise UnknownNameError("column", name, (c.name for c in card.columns))
-
-
-def _grid(column: Column) -> tuple[object, ...]:
-    return (column.kind, column.lower, column.upper, column.step, column.resolution)
-
-
-def _settle_training(
-    plan: TrainingPlan, cards: Mapping[str, DatasetCard]
-) -> TrainingPlan:
-    models.validate(plan.network)
-    transforms.validate(plan.transforms)
-    check_carried(plan)
-    strategy = resolve(plan.strategy)
-    if plan.optimiser not in strategy.optimisers:
+    check_traffic(contract)
+    weighed = check_shares(contract.weights, PROFILES[contract.privacy.profile])
+    if means_in(contract) and not weighed.allow:
         message = (
-            f"Strategy {strategy.name!r} works with {', '.join(strategy.optimisers)}; "
-            f"the plan has {plan.optimiser!r}."
+            f"One site would all but make the mean by itself: {weighed.reason}. Add "
+            "larger sites, or train under differential privacy."
         )
         raise PlanError(message)
-    target = settle_target(plan.target, common_columns(plan.outcome, cards))
-    plan = msgspec.structs.replace(plan, target=target)
-    strategy_of(plan)
-    common_columns(plan.covariates, cards)
-    offered = dict.fromkeys(m for n in sorted(cards) for m in cards[n].modalities)
-    if not offered:
-        message = "The dataset has no images; train a head on its columns instead."
-        raise PlanError(message)
-    for modality in plan.modalities:
-        if modality not in offered:
-            raise UnknownNameError("modality", modality, offered)
-    chosen = plan.modalities or tuple(offered)
-    plan = msgspec.structs.replace(plan, modalities=chosen)
-    if plan.dp is not None:
-        strategy.check_private()
-    return settle_dp(plan, [cards[name].subjects for name in sorted(cards)])
-
-
-def _check_columns(plan: SummedPlan, cards: Mapping[str, DatasetCard]) -> None:
-    """Refuse a column of a kind that the plan cannot use."""
-    for name, kinds in plan.needs().items():
-        (column,) = common_columns((name,), cards)
-        if column.kind not in kinds:
-            card = next(iter(cards.values()))
-            fit = ", ".join(c.name for c in card.columns if c.kind in kinds)
-            message = (
-                f"Column {name!r} must be {' or '.join(kinds)} here; it is "
-                f"{column.kind}. There are: {fit or 'none'}."
-            )
-            raise PlanError(message)
+    return contract
 
 
 def _check_size(head: HeadPlan, cards: Mapping[str, DatasetCard]) -> None:
@@ -327,35 +216,6 @@ def _shares(head: HeadPlan) -> tuple[float, float, float]:
     if split.column:
         return (1.0, 1.0, 1.0)
     return (split.train, split.validation, split.test)
-
-
-def _settle_model(model: ModelRef, steps: Sequence[AnyPlan]) -> ModelRef:
-    """Point a study's model at the training step as settled."""
-    if not model.sha256.startswith("step:"):
-        return model
-    number = model.sha256.removeprefix("step:")
-    earlier = (
-        steps[int(number)] if number.isdigit() and int(number) < len(steps) else None
-    )
-    if not isinstance(earlier, TrainingPlan):
-        message = f"The study has no training step {number} before this one."
-        raise PlanError(message)
-    return ModelRef(model.sha256, earlier)
-
-
-def _settle_head(head: HeadPlan, steps: Sequence[AnyPlan]) -> HeadPlan:
-    """Point a study's head at the embedding step: its width and its split."""
-    reference = head.embedding
-    if reference is None or reference.contract != STUDY:
-        return head
-    made = steps[reference.step] if 0 <= reference.step < len(steps) else None
-    if not isinstance(made, EmbeddingPlan):
-        message = f"The study has no embedding step {reference.step} before this one."
-        raise PlanError(message)
-    training = made.model.training
-    width = models.embedding_width(training.network)
-    settled = EmbeddingRef(STUDY, reference.step, width, training.split)
-    return msgspec.structs.replace(head, embedding=settled, split=training.split)
 
 
 def contract_privacy(terms: Terms, cards: Mapping[str, DatasetCard]) -> Privacy:
