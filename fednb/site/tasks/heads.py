@@ -15,6 +15,7 @@ from fednb.privacy.profiles import MAX_LEVERAGE, MAX_PARAMETER_SHARE
 from fednb.privacy.rules import INTERVALS, PARAMETERS, THRESHOLD
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.site.tasks.periods import (
+    check_grid,
     check_own,
     check_pooled,
     period_moments,
@@ -92,6 +93,7 @@ class Head:
         if plan.evaluate_on != "none":
             self._test = self._rows(table, job.split, plan.evaluate_on)
         self._z: Floats | None = None
+        self._leverage: float | None = None
         self._sets: RiskSets | None = None
         self._on_grid: GridRows | None = None
 
@@ -178,7 +180,7 @@ class Head:
             return tuple(found)
         if state.phase == "moments":
             if self._design.cox.grid:
-                found.append(self._check_exits(rows, profile))
+                found.append(check_grid(self._design.cox, rows.survival, profile))
             if self._design.cox.steps:
                 spans = self._design.cox.steps.windows
                 found.append(check_own(spans, rows.survival, profile))
@@ -199,19 +201,6 @@ class Head:
             reason = f"{fewest} deaths of all sites in an interval; {least} are needed."
             found.append(INTERVALS.decide(reason, profile, allow=fewest >= least))
         return tuple(found)
-
-    def _check_exits(self, rows: _Rows, profile: Profile) -> Decision:
-        """Whether every interval holds the threshold of this site's exits (rule 10)."""
-        cox = self._design.cox
-        cell = np.searchsorted(cox.grid, rows.time, side="left")
-        strata = rows.survival.strata
-        group = np.zeros(cell.size) if strata is None else np.asarray(strata)
-        inside = cell < len(cox.grid)
-        at = (group * len(cox.grid) + cell)[inside].astype(np.intp)
-        fewest = int(np.bincount(at, minlength=cox.cells).min())
-        least = profile.threshold
-        reason = f"{fewest} exits in an interval of the grid; {least} are needed."
-        return INTERVALS.decide(reason, profile, allow=fewest >= least)
 
     def _check_levels(self, state: HeadState, profile: Profile) -> Decision:
         """Whether each binary column has both values often enough over all sites."""
@@ -236,18 +225,26 @@ class Head:
         z^2 / n on a standardised column is at most a patient's leverage, whatever the
         other columns are; a unit made to answer to one patient comes near 1.
         """
-        if self._z is None:
-            self._z = state.standardise(self._fit.x, self._design)
-        largest = float(np.square(self._z).max(initial=0.0)) / max(state.n, 1)
-        if state.observed is not None:
-            spans = self._design.cox.steps.taken(state.kept)
-            survival = self._fit.survival
-            largest = squares_share(self._z, spans, survival, state.observed)
+        if self._leverage is None:
+            self._leverage = self._largest_leverage(state)
+        largest = self._leverage
         reason = (
             f"A patient's leverage is at least {largest:.2f} on a column; at most "
             f"{MAX_LEVERAGE:.2f} is allowed."
         )
         return PARAMETERS.decide(reason, profile, allow=largest <= MAX_LEVERAGE)
+
+    def _largest_leverage(self, state: HeadState) -> float:
+        z = self._standardised(state)
+        if state.observed is None:
+            return float(np.square(z).max(initial=0.0)) / max(state.n, 1)
+        spans = self._design.cox.steps.taken(state.kept)
+        return squares_share(z, spans, self._fit.survival, state.observed)
+
+    def _standardised(self, state: HeadState) -> Floats:
+        if self._z is None:
+            self._z = state.standardise(self._fit.x, self._design)
+        return self._z
 
     def _moments(self, rows: _Rows, profile: Profile) -> Floats:
         z = (rows.x - np.asarray(self._design.center)) / np.asarray(self._design.half)
@@ -272,36 +269,39 @@ class Head:
     def _evaluation(self, rows: _Rows, state: HeadState) -> Floats:
         """Return what is asked at the coefficients that the history leads to."""
         beta, step = _trial(state), self._design.precision
-        if self._z is None:
-            self._z = state.standardise(rows.x, self._design)
         if isinstance(self._plan, LogisticPlan):
-            sums = logistic_sums(self._z, rows.event, beta)
+            sums = logistic_sums(self._standardised(state), rows.event, beta)
             return sums.rounded(step).to_vector()
         cox = self._design.cox
         if state.phase == "baseline" or not (cox.by_site or state.phase == "ungrouped"):
             return self._pooled(rows, state, beta)
-        if self._sets is None:
-            z, survival = self._z, rows.survival
-            if cox.steps:
-                z, survival = split(z, cox.steps.taken(state.kept), survival)
-            self._sets = RiskSets(
-                z,
-                survival.time,
-                survival.event,
-                survival.entry,
-                survival.weights,
-                survival.strata,
-            )
         if state.phase == "ph_test":
-            return self._ph_test(rows, beta)
+            return self._ph_test(rows, state, beta)
+        if self._sets is None:
+            self._sets = self._risk_sets(rows, state)
         if state.phase == "robust":
             return meat_vector(self._sets.residuals(beta, cox.ties), step)
         return self._sets.sums(beta, cox.ties).rounded(step).to_vector()
 
-    def _ph_test(self, rows: _Rows, beta: Floats) -> Floats:
+    def _risk_sets(self, rows: _Rows, state: HeadState) -> RiskSets:
+        """Sort the rows; the sets have columns of their own, so others are let go."""
+        z, survival = self._standardised(state), rows.survival
+        self._z = None
+        if self._design.cox.steps:
+            z, survival = split(z, self._design.cox.steps.taken(state.kept), survival)
+        return RiskSets(
+            z,
+            survival.time,
+            survival.event,
+            survival.entry,
+            survival.weights,
+            survival.strata,
+        )
+
+    def _ph_test(self, rows: _Rows, state: HeadState, beta: Floats) -> Floats:
         """Return sums of the test of proportional hazards."""
         cox, step, survival = self._design.cox, self._design.precision, rows.survival
-        if self._z is None or cox.ph_test == "none":
+        if cox.ph_test == "none":
             message = "No test was asked for."
             raise DatasetError([message])
         # the unit of time is public; with the follow-up's bound sums stay small
@@ -315,16 +315,17 @@ class Head:
             survival.weights,
             survival.strata,
         )
-        sums = ph_sums(self._z, table, beta, transform=cox.ph_test, ties=cox.ties)
+        z = self._standardised(state)
+        sums = ph_sums(z, table, beta, transform=cox.ph_test, ties=cox.ties)
         vector = sums.to_vector()
         return vector if step == 0 else np.rint(vector / step) * step + 0.0
 
     def _pooled(self, rows: _Rows, state: HeadState, beta: Floats) -> Floats:
         """Return sums on the grid of the contract."""
         step, cox = self._design.precision, self._design.cox
-        if self._on_grid is None and self._z is not None:
-            self._on_grid = self._gridded(rows, self._z)
-        if self._on_grid is None or state.deaths is None:
+        if self._on_grid is None:
+            self._on_grid = self._gridded(rows, self._standardised(state))
+        if state.deaths is None:
             message = "The fit was not begun."
             raise DatasetError([message])
         if state.phase == "robust" and state.pooled is not None:

@@ -1,4 +1,4 @@
-"""What a site counts, and which rules hold, where effects change with time.
+"""Intervals of a Cox fit at a site: what it counts in them, and which rules hold.
 
 All counts are of patients, never of episodes: whoever is at risk at some time of a
 window counts once in it.
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fednb.privacy.profiles import Profile
     from fednb.records.outputs import Decision
     from fednb.records.time_varying import Window
+    from fednb.survival.design import CoxDesign
     from fednb.survival.grid import Survival
     from fednb.survival.protocol import HeadDesign, HeadState
 
@@ -60,6 +61,20 @@ def period_moments(
         mean, std = np.round(mean, 2), np.round(std, 2)
         counts, deaths = round_counts(counts, profile), round_counts(deaths, profile)
     return np.concatenate([counts * mean, counts * (std**2 + mean**2), counts, deaths])
+
+
+def check_grid(cox: CoxDesign, survival: Survival, profile: Profile) -> Decision:
+    """Whether the threshold of this site's patients leave in every cell (rule 10)."""
+    cell = np.searchsorted(cox.grid, np.asarray(survival.time), side="left")
+    strata = survival.strata
+    group = np.zeros(cell.size) if strata is None else np.asarray(strata)
+    inside = cell < len(cox.grid)
+    at = (group * len(cox.grid) + cell)[inside].astype(np.intp)
+    fewest = int(np.bincount(at, minlength=cox.cells).min())
+    reason = (
+        f"{fewest} exits in an interval of the grid; {profile.threshold} are needed."
+    )
+    return INTERVALS.decide(reason, profile, allow=fewest >= profile.threshold)
 
 
 def check_own(
