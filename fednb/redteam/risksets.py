@@ -69,7 +69,7 @@ def _risk_sets(world: World, rng: np.random.Generator) -> Outcome:
     table = world.tables["a"]
     names = ("death", "idh", "mgmt", "male")
     hits, strangers, answered = 0, 0, 0
-    ranks = range(20, len(order) - 1, 2)
+    ranks = range(22, len(order) - 1, 2)
     for rank in ranks:
         below = _sums(world, (rank + 0.5) / len(order) - EDGE)
         above = _sums(world, (rank + 0.5) / len(order) + EDGE)

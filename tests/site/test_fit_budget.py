@@ -99,8 +99,8 @@ def test_variants_draw_on_one_budget_and_repeats_do_not(fed, tmp_path):
 
 def test_a_fit_that_was_not_released_is_not_counted(fed):
     fed.owner("a").policy.set(max_fits=1)
-    reason = refused(fed, "a", first_call(fed, plan(0.1)), "disclosure")
-    assert reason == "6 patients with complete values; the threshold is 10."
+    reason = refused(fed, "a", first_call(fed, plan(0.15)), "disclosure")
+    assert reason == "9 patients with complete values; the threshold is 10."
     fit(fed, plan(), rounds=1)
 
 
