@@ -19,7 +19,7 @@ from fednb.privacy.pool import total, total_state
 from fednb.privacy.signatures import attestation_holds
 from fednb.records.messages import Call, Collect, Release, State
 from fednb.records.service import ReleaseLine
-from fednb.records.tasks import EmbeddingPlan, EvaluationPlan, TrainingPlan
+from fednb.records.specs import SummedPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -154,13 +154,11 @@ class Pool:
     def _in_turn(self, call: Call, contract: Contract) -> bool:
         """Whether sites are better called one after the other.
 
-        A worker that they share trains for one at a time, and where arrays are small
-        there is nothing else that threads could do meanwhile but take turns.
+        Sites in one process share its interpreter, and a worker that trains for one at
+        a time. Threads help where numpy works for long: in fits, and on large arrays.
         """
-        torch = TrainingPlan | EvaluationPlan | EmbeddingPlan
-        plan = contract.steps[call.place.step]
-        small = call.nbytes <= INLINE_BYTES
-        return self._one_worker and isinstance(plan, torch) and small
+        fit = isinstance(contract.steps[call.place.step], SummedPlan)
+        return self._one_worker and not fit and call.nbytes <= INLINE_BYTES
 
     def recall(self, stubs: Sequence[Output], contract: Contract) -> tuple[Output, ...]:
         """Return outputs that sites released before, as they keep them.
