@@ -13,9 +13,10 @@ with x the tables, s what was shown and S its sum. The kernel K is linear on eit
 side, so what is left is the product of two sites' smoothing errors.
 
 What is left in the standard profile, against C of the pooled rows, as ``fednb bench
-concordance`` prints it over 40 seeds: at 3 sites of 100 patients at most .0046 (mean
-.0014), at 6 of 60 at most .0050 (.0020), at 3 of 200 at most .0023 (.0008). Where times
-come in few values, or deaths at a site are fewer than the threshold, it is more.
+concordance --full`` prints it: at 3 sites of 100 patients at most .0046 (mean .0014),
+at 6 of 60 at most .0050 (.0020), at 3 of 200 at most .0023 (.0008). Where times come in
+few values, follow-up fills little of the declared bounds, or deaths at a site are fewer
+than the threshold, it is more.
 """
 
 from __future__ import annotations
