@@ -6,17 +6,15 @@ central models see the same patients and start from the same weights.
 
 from __future__ import annotations
 
-import math
-import statistics
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
-from scipy.stats import t as student
 
 from fednb.bench.report import Report, Target
+from fednb.bench.seeds import Figure, figure_of, paired_figure
 from fednb.phantom.demo import DATASET, DemoSize, baselines, demo
 from fednb.phantom.study import (
     PURPOSE,
@@ -72,28 +70,6 @@ class Settings:
 
 QUICK: Final = Settings(seeds=1, size=DemoSize(20, 60, 60, voxels=16), rounds=2)
 FULL: Final = Settings(seeds=0, paired_seeds=10, threads=1)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure over all seeds.
-
-    Attributes
-    ----------
-    figure
-        What it is.
-    mean
-        Over the seeds.
-    each
-        One value a seed.
-    target
-        How far it falls short of what is asked; None: shown for comparison.
-    """
-
-    figure: str
-    mean: float
-    each: str
-    target: Target | None = None
 
 
 @dataclass(frozen=True)
@@ -157,13 +133,6 @@ def _plan(settings: Settings, seed: int) -> TrainingPlan:
 
 
 def _figures(found: Sequence[_Seed]) -> list[Figure]:
-    def row(name: str, values: Sequence[float], least: float | None = None) -> Figure:
-        mean = statistics.fmean(values)
-        target = None
-        if least is not None:
-            target = Target(name, max(least - mean, 0.0), 0.0, "short")
-        return Figure(name, mean, _each(values), target)
-
     image = [s.study.image_auc for s in found]
     local = [s.beside.local_mean for s in found]
     central = [s.beside.central.image_auc for s in found]
@@ -174,19 +143,21 @@ def _figures(found: Sequence[_Seed]) -> list[Figure]:
     low = [s.study.c_index - s.best.bounds()[0] for s in found]
     high = [s.best.bounds()[1] - s.study.c_index for s in found]
     return [
-        row("image AUC, federated", image),
-        row("image AUC, local-only mean", local),
-        row("image AUC, central", central),
-        row("image AUC, federated - local-only", _minus(image, local), 0.03),
-        row("image + age AUC, federated", both),
-        row("age-only AUC", age),
-        row("image + age AUC, central", central_both),
-        row("image + age - age-only, federated", _minus(both, age), 0.03),
-        row("image + age, federated - central", _minus(both, central_both), -0.04),
-        row("C, federated Cox head", c),
-        row("C, oracle", [s.best.c for s in found]),
-        row("C above oracle - .08", low, 0.0),
-        row("C below oracle + 2 SD", high, 0.0),
+        figure_of("image AUC, federated", image),
+        figure_of("image AUC, local-only mean", local),
+        figure_of("image AUC, central", central),
+        figure_of("image AUC, federated - local-only", _minus(image, local), 0.03),
+        figure_of("image + age AUC, federated", both),
+        figure_of("age-only AUC", age),
+        figure_of("image + age AUC, central", central_both),
+        figure_of("image + age - age-only, federated", _minus(both, age), 0.03),
+        figure_of(
+            "image + age, federated - central", _minus(both, central_both), -0.04
+        ),
+        figure_of("C, federated Cox head", c),
+        figure_of("C, oracle", [s.best.c for s in found]),
+        figure_of("C above oracle - .08", low, 0.0),
+        figure_of("C below oracle + 2 SD", high, 0.0),
     ]
 
 
@@ -215,33 +186,9 @@ def _paired(settings: Settings) -> Figure:
                 central = run_central(fed, _plan(settings, seed))
         differences.append(study.both_auc - central.both_auc)
         Console(stderr=True).print(f"seed {seed}: {differences[-1]:+.4f}")
-    low, high = interval(differences)
-    each = f"{_each(differences)}; 95 % CI {low:.4f} to {high:.4f}"
-    target = Target("paired", max(-0.02 - low, 0.0), 0.0, "short of -.02")
     name = f"image + age, federated - central, {n} patients a hospital"
-    return Figure(name, statistics.fmean(differences), each, target)
-
-
-def interval(differences: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Return Student's confidence interval of a mean difference.
-
-    Parameters
-    ----------
-    differences
-        One a seed, at least 2.
-    level
-        Within (0, 1).
-    """
-    n = len(differences)
-    mean = statistics.fmean(differences)
-    half = statistics.stdev(differences) / math.sqrt(n)
-    half *= float(student.ppf(0.5 + level / 2, n - 1))
-    return mean - half, mean + half
+    return paired_figure(name, differences)
 
 
 def _minus(left: Sequence[float], right: Sequence[float]) -> list[float]:
     return [a - b for a, b in zip(left, right, strict=True)]
-
-
-def _each(values: Sequence[float]) -> str:
-    return " ".join(f"{v:.3f}" for v in values)

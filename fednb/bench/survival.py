@@ -9,7 +9,6 @@ Cox head on an IDH encoder, age alone, and the true log-hazard.
 from __future__ import annotations
 
 import math
-import statistics
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from rich.console import Console
 
-from fednb.bench.report import Report, Target
-from fednb.bench.science import Figure, interval
+from fednb.bench.report import Report
+from fednb.bench.seeds import Figure, figure_of, paired_figure
 from fednb.phantom.demo import CENTRAL, DATASET, HOSPITALS, DemoSize, baselines, demo
 from fednb.phantom.study import PENALIZER, PURPOSE, oracle, training_plan
 from fednb.records.heads import CoxPlan
@@ -266,18 +265,20 @@ def level_figures(found: Sequence[Level]) -> list[Figure]:
     """
     above = [s.best.bounds()[1] - s.federated for s in found]
     return [
-        _row("C of image and age, deep Cox", [s.federated for s in found]),
-        _row("C of the image, deep Cox", [s.image for s in found]),
-        _row("C, Cox head on the IDH encoder and age", [s.idh_head for s in found]),
-        _row("C, age alone", [s.age for s in found]),
-        _row("C, oracle", [s.best.c for s in found]),
-        _row(
+        figure_of("C of image and age, deep Cox", [s.federated for s in found]),
+        figure_of("C of the image, deep Cox", [s.image for s in found]),
+        figure_of(
+            "C, Cox head on the IDH encoder and age", [s.idh_head for s in found]
+        ),
+        figure_of("C, age alone", [s.age for s in found]),
+        figure_of("C, oracle", [s.best.c for s in found]),
+        figure_of(
             "deep Cox - head on the IDH encoder",
             [s.federated - s.idh_head for s in found],
             -0.01,
         ),
-        _row("deep Cox - oracle", [s.federated - s.best.c for s in found], -0.06),
-        _row("oracle + 2 SD - deep Cox", above, 0.0),
+        figure_of("deep Cox - oracle", [s.federated - s.best.c for s in found], -0.06),
+        figure_of("oracle + 2 SD - deep Cox", above, 0.0),
     ]
 
 
@@ -292,31 +293,10 @@ def paired_figures(found: Sequence[Pair]) -> list[Figure]:
     both = [s.federated - s.central for s in found]
     image = [s.federated_image - s.central_image for s in found]
     return [
-        _row("C of image and age, federated", [s.federated for s in found]),
-        _row("C of image and age, central", [s.central for s in found]),
-        _row("C of the image, federated", [s.federated_image for s in found]),
-        _row("C of the image, central", [s.central_image for s in found]),
-        _paired("image and age, federated - central", both),
-        _paired("image, federated - central", image),
+        figure_of("C of image and age, federated", [s.federated for s in found]),
+        figure_of("C of image and age, central", [s.central for s in found]),
+        figure_of("C of the image, federated", [s.federated_image for s in found]),
+        figure_of("C of the image, central", [s.central_image for s in found]),
+        paired_figure("image and age, federated - central", both),
+        paired_figure("image, federated - central", image),
     ]
-
-
-def _row(name: str, values: Sequence[float], least: float | None = None) -> Figure:
-    mean = statistics.fmean(values)
-    target = None
-    if least is not None:
-        target = Target(name, max(least - mean, 0.0), 0.0, "short")
-    return Figure(name, mean, _each(values), target)
-
-
-def _paired(name: str, differences: Sequence[float]) -> Figure:
-    if len(differences) < 2:
-        return _row(name, differences)
-    low, high = interval(differences)
-    each = f"{_each(differences)}; 95 % CI {low:.4f} to {high:.4f}"
-    target = Target(name, max(-0.02 - low, 0.0), 0.0, "short of -.02")
-    return Figure(name, statistics.fmean(differences), each, target)
-
-
-def _each(values: Sequence[float]) -> str:
-    return " ".join(f"{value:.3f}" for value in values)

@@ -44,6 +44,35 @@ class Steps:
     start: float
 
 
+def draw_band(
+    axes: Axes, time: Floats, bounds: tuple[Floats, ...], label: str | None = None
+) -> None:
+    """Draw one step function with its band.
+
+    Parameters
+    ----------
+    axes
+        Drawn on.
+    time
+        Where a step begins, shape (n,).
+    bounds
+        Value, lower and upper bound from there on, shape (n,) each.
+    label
+        For the legend.
+    """
+    value, lower, upper = bounds
+    (line,) = axes.step(time, value, where="post", label=label)
+    axes.fill_between(
+        time,
+        lower,
+        upper,
+        step="post",
+        alpha=_BAND,
+        color=line.get_color(),
+        linewidth=0,
+    )
+
+
 def draw_steps(
     steps: Sequence[Steps], ax: Axes | None, *, end: float, x: str, y: str
 ) -> Axes:
@@ -67,16 +96,7 @@ def draw_steps(
             np.append(one.start, part) for part in (one.value, one.lower, one.upper)
         )
         label = plain(one.label) if one.label else None
-        (line,) = axes.step(time, value, where="post", label=label)
-        axes.fill_between(
-            time,
-            lower,
-            upper,
-            step="post",
-            alpha=_BAND,
-            color=line.get_color(),
-            linewidth=0,
-        )
+        draw_band(axes, time, (value, lower, upper), label)
     axes.set_xlim(0, end)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel(plain(x))

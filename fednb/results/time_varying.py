@@ -10,6 +10,7 @@ import numpy as np
 from fednb.errors import UnknownNameError
 from fednb.records.formula import term_text
 from fednb.records.time_varying import ALWAYS, window_text
+from fednb.results.curve_plots import draw_band
 from fednb.results.parts import new_axes, plain
 from fednb.survival.formula import Terms
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 Labels = tuple[str, str]
 """Of the time axis and of the effect's."""
-
-_BAND = 0.18
 
 
 def draw_effect(
@@ -63,18 +62,8 @@ def draw_effect(
     # the last interval has no end: it is drawn as wide as the one before it
     widths = [b - a for a, b in pairwise(starts)]
     time = np.array([*starts, starts[-1] + widths[-1]])
-    value, lower, upper = bounds[:, [*places, places[-1]]]
     axes = new_axes(ax)
-    (line,) = axes.step(time, value, where="post")
-    axes.fill_between(
-        time,
-        lower,
-        upper,
-        step="post",
-        alpha=_BAND,
-        color=line.get_color(),
-        linewidth=0,
-    )
+    draw_band(axes, time, tuple(bounds[:, [*places, places[-1]]]))
     axes.axhline(0.0, linestyle="--", color="grey", linewidth=1)
     axes.set_xlim(0, time[-1])
     axes.set_xlabel(plain(labels[0]))

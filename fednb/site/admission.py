@@ -86,7 +86,7 @@ def _call(
     if used >= contract.resources.calls:
         reason = f"All {contract.resources.calls} calls of the contract are used."
         yield deny("call.cap", reason, "limit")
-    size = _size(call)
+    size = len(call.query) + call.nbytes
     if size > contract.resources.message_bytes:
         reason = (
             f"The call carries {size} bytes; the contract names at most "
@@ -100,12 +100,6 @@ def _call(
     yield from _run(place, *before)
     yield from _order(call, contract, known)
     yield from _inputs(call, contract, home, approvals)
-
-
-def _size(call: Call) -> int:
-    """Return the bytes of a call's arrays, of what it relays, and of its query."""
-    parts = (*call.arrays.values(), *(output.data for output in call.relayed))
-    return len(call.query) + sum(part.data.nbytes for part in parts)
 
 
 def run_state(home: Home, run: str, step: int) -> RunState | None:

@@ -119,10 +119,8 @@ class Assembly:
             seconds=contract.resources.seconds,
             gpu_gib=contract.resources.gpu_gib,
             columns=contract.columns,
-            terms=known.terms,
             arrays=call.arrays,
-            inputs=known.inputs,
-            before=known.before,
+            known=known,
             layout=layout,
         )
         if isinstance(plan, EmbeddingPlan):
@@ -176,7 +174,7 @@ class Assembly:
     ) -> Work:
         """Derive a round's weights from what all participants signed."""
         place = call.place
-        known = work.before
+        known = work.known.before
         if place.round == 0 or known is None:
             now = self._states.begin(call, plan)
         else:
@@ -233,7 +231,7 @@ class Assembly:
     ) -> Work:
         """Replay the step from what all participants signed (disclosure rule 19)."""
         place = call.place
-        known = work.before
+        known = work.known.before
         history = list(known.history if known else ())[: max(place.round - 1, 0)]
         if place.round > 0:
             found = self._relayed_total(call, contract)

@@ -179,7 +179,9 @@ class Executor:
 
         if not codes_of(work.plan):
             return warm(job)
-        return run_confined(job, work.terms, Watch(seconds, allowed, progress), warm)
+        return run_confined(
+            job, work.known.terms, Watch(seconds, allowed, progress), warm
+        )
 
     def _check_initial(self, work: Work) -> None:
         """Refuse initial weights that were chosen: they are what the seed makes."""
@@ -192,7 +194,7 @@ class Executor:
             channels=len(plan.modalities),
             covariates=len(plan.covariates),
             seed=plan.seed,
-            terms=work.terms,
+            terms=work.known.terms,
         )
         if not np.array_equal(made, unpack(work.arrays["weights"])):
             message = (

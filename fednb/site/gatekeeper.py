@@ -369,7 +369,7 @@ class Gatekeeper:
         return product.denial or product
 
     def _state_after(self, call: Call, work: Work) -> bytes:
-        before = work.before
+        before = work.known.before
         pins = dict(before.pinned) if before else {}
         wanted = artefact_of(work.plan)
         if wanted.startswith("step:"):
@@ -379,7 +379,7 @@ class Gatekeeper:
             before,
             pinned=pins,
             history=work.history,
-            inputs=work.inputs,
+            inputs=work.known.inputs,
             digest=work.digest,
             kept=work.kept,
         )

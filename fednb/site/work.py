@@ -89,9 +89,9 @@ class Known:
         Where the step of the run stands; None: it begins, or the call is a query.
     """
 
-    inputs: str
-    terms: Terms
-    before: RunState | None
+    inputs: str = ""
+    terms: Terms = field(default_factory=Terms)
+    before: RunState | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +116,10 @@ class Work:
         Where caches, embeddings and strategy state are kept.
     split
         Patient indices by part.
-    arrays, inputs
-        Inputs by name, and a hash of them as they came.
+    arrays
+        Inputs by name.
+    known
+        What was found out of the call.
     embedding
         File of embeddings to write or to read.
     profile, seconds, gpu_gib, columns
@@ -138,10 +140,6 @@ class Work:
         The site's own for this place, whatever the attempt; noise follows from it.
     page
         Of a table's answers; None: no table, or the open profile.
-    terms
-        What the owner allows a process that runs a requester's own code.
-    before
-        Where the step of the run stood; None: it begins, or it is a query.
     """
 
     call: str
@@ -161,7 +159,7 @@ class Work:
     seconds: float
     gpu_gib: float
     columns: tuple[Column, ...]
-    inputs: str
+    known: Known
     arrays: dict[str, Array] = field(default_factory=dict)
     embedding: str = ""
     layout: StatisticsLayout | None = None
@@ -174,5 +172,3 @@ class Work:
     kept: dict[str, Array] = field(default_factory=dict)
     secret: bytes = b""
     page: Page | None = None
-    terms: Terms = field(default_factory=Terms)
-    before: RunState | None = None

@@ -35,11 +35,6 @@ def initial(fed, contract):
     return np.asarray(weights, dtype=np.float32)
 
 
-def finished(fed, site, ask):
-    """Send a call of a slow task and return its release or refusal."""
-    return send(fed, site, ask)[1]
-
-
 def test_training_starts_from_the_weights_that_the_contract_names(fed):
     contract = contract_of(fed, small(2))
     crafted = {"weights": pack(np.zeros_like(initial(fed, contract)))}
@@ -70,15 +65,15 @@ def test_a_round_is_answered_at_one_set_of_weights(fed):
     weights = initial(fed, contract)
     start = {"weights": pack(weights)}
     where = place(contract, "probed-run")
-    assert finished(fed, "aspen", Call("p0", where, start)).outputs
+    assert send(fed, "aspen", Call("p0", where, start))[1].outputs
     where = place(contract, "probed-run", 0, 1)
     honest = Call("p1", where, {"weights": pack(weights + 0.01)})
-    assert finished(fed, "aspen", honest).outputs
+    assert send(fed, "aspen", honest)[1].outputs
     again = place(contract, "probed-run", 0, 1, 1)
     probe = Call("p2", again, {"weights": pack(weights - 0.01)}, wait=5.0)
     reason = refused(fed, "aspen", probe, "replayed")
     assert reason == "Round 1 was answered before for other inputs."
-    retry = finished(fed, "aspen", Call("p3", again, honest.arrays))
+    retry = send(fed, "aspen", Call("p3", again, honest.arrays))[1]
     assert [o.name for o in retry.outputs] == ["metrics", "update"]
 
 
@@ -102,7 +97,7 @@ def relay(fed):
     contract = contract_of(fed, small(1, strategy="cyclic"))
     start = {"weights": pack(initial(fed, contract))}
     ask = Call("v0", place(contract, "relayed"), start)
-    (box,) = finished(fed, SITES[0], ask).attested()
+    (box,) = send(fed, SITES[0], ask)[1].attested()
     return contract, box
 
 
@@ -156,7 +151,7 @@ def test_an_honest_relay_ends_with_the_weights(fed, relay):
     for visit, site in ((1, "birch"), (2, "dune")):
         where = place(contract, "relayed", 0, visit)
         ask = Call(f"h{visit}", where, relayed=(box,))
-        (box,) = finished(fed, site, ask).attested()
+        (box,) = send(fed, site, ask)[1].attested()
     assert (box.name, box.kind) == ("weights", "weights")
     assert unpack(box.data).shape == initial(fed, contract).shape
 

@@ -20,7 +20,7 @@ from fednb.records.outputs import Place
 from fednb.records.tasks import DescribePlan, TrainingPlan
 from fednb.site.budgets import RULE, Budgets, budgets_of, identity, spend
 from fednb.site.home import Home
-from fednb.site.work import Work
+from fednb.site.work import Known, Work
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,7 @@ def work(round_: int = 0, attempt: int = 0, run: str = "run", **fields: object) 
         "seconds": 1.0,
         "gpu_gib": 1.0,
         "columns": (),
-        "inputs": "",
+        "known": Known(),
         "arrays": {"weights": pack(np.full(3, weights, dtype=np.float32))},
     }
     return Work(**{**given, **fields})

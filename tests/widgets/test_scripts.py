@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from pages import node
 
 from fednb.widgets.sources import CSS, STATIC, ask, module
 
 NAMES = ("run_monitor", "approval_inbox", "sites_table")
 PARTS = ("volume_slices", "volume_viewer")
-NODE = shutil.which("node") or "node"
 PAGE = Path(__file__).parent / "page.mjs"
 BAD = "<img src=x onerror=alert(1)>"
 
@@ -27,15 +25,6 @@ def modules(tmp_path_factory):
     for name in NAMES:
         (folder / f"{name}.mjs").write_text(module(name))
     return folder
-
-
-def node(*arguments: object, given: str = "") -> str:
-    command = [NODE, *map(str, arguments)]
-    found = subprocess.run(  # noqa: S603  (our own script)
-        command, input=given, capture_output=True, text=True, check=False
-    )
-    assert found.returncode == 0, found.stderr
-    return found.stdout
 
 
 @pytest.fixture

@@ -5,25 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import node
+from volumes import ROUTE, SHAPE, ramp
 
 from fednb.widgets import VolumeViewer, volume
 from fednb.widgets.sources import STATIC, module
 
-NODE = shutil.which("node") or "node"
 PAGE = Path(__file__).parent / "volume.mjs"
-ROUTE = "fednb/static/itk-vtk-viewer/itkVtkViewer.js"
-SHAPE = (4, 3, 2)
-
-
-def ramp(shape=SHAPE) -> np.ndarray:
-    """Voxels that all differ, so that an axis that is turned shows."""
-    return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +23,6 @@ def script(tmp_path_factory):
     path = tmp_path_factory.mktemp("module") / "volume_viewer.mjs"
     path.write_text(VolumeViewer._esm)
     return path
-
-
-def node(path: Path, *arguments: object, words: str = "") -> str:
-    command = [NODE, *map(str, (path, *arguments))]
-    found = subprocess.run(  # noqa: S603  (our own script)
-        command, input=words, capture_output=True, text=True, check=False
-    )
-    assert found.returncode == 0, found.stderr
-    return found.stdout
 
 
 @pytest.fixture
@@ -53,7 +36,7 @@ def show(script):
         names = ("title", "backend", "shape", "spacing")
         state = {**{n: getattr(viewer, n) for n in names}, "channels": channels}
         words = json.dumps({"state": state, "script": acts, **page})
-        found = json.loads(node(PAGE, script, words=words))
+        found = json.loads(node(PAGE, script, given=words))
         assert found["left"] == [0, 0, "function"], "something stays on the page"
         assert found["errors"] == []
         assert found["markup"] == []

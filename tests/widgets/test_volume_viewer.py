@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from volumes import SHAPE, ramp
 
 from fednb import widgets
 from fednb.coordinator.mockdata import MockView
@@ -22,8 +23,6 @@ from fednb.errors import DependencyError, InputError, UnknownNameError
 from fednb.widgets import VolumeViewer, volume
 
 VIEW = "application/vnd.jupyter.widget-view+json"
-ROUTE = "fednb/static/itk-vtk-viewer/itkVtkViewer.js"
-SHAPE = (4, 3, 2)
 
 
 @pytest.fixture(autouse=True)
@@ -38,11 +37,6 @@ def opened(_recorded, monkeypatch):
 
     monkeypatch.setattr(comm, "create_comm", create)
     return found
-
-
-def ramp(shape=SHAPE) -> np.ndarray:
-    """Voxels that all differ, so that an axis that is turned shows."""
-    return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
 
 
 def decoded(viewer: VolumeViewer, index: int = 0) -> np.ndarray:
