@@ -7,93 +7,20 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import nibabel as nib
-import numpy as np
 import pytest
+from catalogued import AGE, IDH, MODALITIES, create, every_byte_under, write_table
 
-from fednb.errors import DatasetError, HomeError, InputError, UnknownNameError
+from fednb.errors import DatasetError, InputError, UnknownNameError
 from fednb.privacy.signatures import signature_holds
 from fednb.records.base import canonical
-from fednb.records.datasets import Column
-from fednb.site.catalog import Catalog, Source
-from fednb.site.home import Home, put
+from fednb.site.catalog import Catalog
+from fednb.site.home import Home
 from fednb.site.keys import SiteKeys
 
 if TYPE_CHECKING:
-    import sqlite3
     from pathlib import Path
 
-    from fednb.records.datasets import DatasetCard
-
-AGE = Column("age", "number", unit="years", lower=18.0, upper=90.0, step=6.0)
-IDH = Column("idh", "binary")
-MODALITIES = ("T1c", "FLAIR")
-
-
-@pytest.fixture
-def home(tmp_path: Path):
-    home = Home(tmp_path / "home", create=True)
-    with home.transaction() as database:
-        put(database, "name", "ucsf")
-    yield home
-    home.close()
-
-
-@pytest.fixture
-def keys(home: Home):
-    return SiteKeys(home.folder("keys"))
-
-
-@pytest.fixture
-def catalog(home: Home, keys: SiteKeys):
-    return Catalog(home, keys)
-
-
-@pytest.fixture
-def source(tmp_path: Path):
-    """A table of 43 patients, seven of whom have no age."""
-    rows = [
-        (f"secret-{i:02d}", "" if i < 7 else str(20 + i), str(i % 2)) for i in range(43)
-    ]
-    return Source("glioma", write_table(tmp_path / "t.csv", rows), columns=(AGE, IDH))
-
-
-@pytest.fixture
-def imaged(tmp_path: Path):
-    """Three patients with volumes; the last one lacks FLAIR."""
-    rows = [(f"secret-{i}", str(50 + i), str(i % 2)) for i in range(3)]
-    folder = tmp_path / "images"
-    rng = np.random.default_rng(0)
-    for patient, *_ in rows:
-        for modality in MODALITIES:
-            if (patient, modality) != ("secret-2", "FLAIR"):
-                write_volume(folder / patient / f"{modality}.nii.gz", rng)
-    table = write_table(tmp_path / "t.csv", rows)
-    return Source("glioma", table, images=folder, columns=(AGE, IDH))
-
-
-def write_table(path: Path, rows: list[tuple[str, ...]]):
-    with path.open("w", newline="") as stream:
-        csv.writer(stream).writerows([("patient_id", "age", "idh"), *rows])
-    return path
-
-
-def write_volume(path: Path, rng: np.random.Generator):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    values = rng.normal(size=(6, 7, 8)).astype(np.float32)
-    nib.save(nib.Nifti1Image(values, np.diag([1, 1, 2, 1])), path)
-
-
-def create(catalog: Catalog, source: Source, profile: str = "standard"):
-    return catalog.create(source, profile=profile, gpus=("H200",), enter=no_ledger)
-
-
-def no_ledger(_database: object, _card: object):
-    """For a catalog on its own."""
-
-
-def every_byte_under(folder: Path):
-    return b"".join(p.read_bytes() for p in folder.rglob("*") if p.is_file())
+    from fednb.site.catalog import Source
 
 
 def test_a_card_says_what_the_owner_publishes(
@@ -173,10 +100,9 @@ def test_a_mock_is_drawn_from_declarations(catalog: Catalog, source: Source):
 
 
 def test_the_same_declarations_give_the_same_mock_whatever_the_values(
-    home: Home, keys: SiteKeys, source: Source, tmp_path: Path
+    catalog: Catalog, source: Source, tmp_path: Path
 ):
     """Law 1: were a value used, two tables would give two mocks."""
-    catalog = Catalog(home, keys)
     create(catalog, source)
     rows = [(f"other-{i}", "90", "1") for i in range(25)]
     other = write_table(tmp_path / "other.csv", rows)
@@ -350,68 +276,3 @@ def test_two_catalogs_at_one_home_see_the_same(
     assert server.names() == ("glioma",)
     assert server.get("glioma").card == card
     beside.close()
-
-
-def test_a_full_disk_registers_nothing(home: Home, catalog: Catalog, source: Source):
-    (pages,) = home.database.execute("PRAGMA page_count").fetchone()
-    home.database.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(HomeError, match="database or disk is full"):
-        create(catalog, replace(source, summary="x" * 100_000))
-    assert catalog.names() == ()
-    assert not (home.path / "mock" / "glioma").exists()
-    home.database.execute("PRAGMA max_page_count = 1000000")
-    create(catalog, source)
-    assert catalog.names() == ("glioma",)
-
-
-def test_a_dataset_is_stored_with_its_entry_or_not_at_all(
-    home: Home, catalog: Catalog, source: Source
-):
-    entered: list[object] = []
-
-    def enter(database: sqlite3.Connection, card: DatasetCard):
-        entered.append(database.execute("SELECT name FROM datasets").fetchall())
-        entered.append(card)
-        if len(entered) == 2:
-            message = "The ledger cannot be written."
-            raise HomeError(message)
-
-    def register():
-        return catalog.create(source, profile="standard", gpus=(), enter=enter)
-
-    with pytest.raises(HomeError, match="The ledger cannot be written"):
-        register()
-    assert catalog.names() == ()
-    assert not (home.path / "mock" / "glioma").exists()
-    card, _ = register()
-    assert entered[::2] == [[("glioma",)]] * 2
-    assert entered[3] == card == catalog.get("glioma").card
-
-
-def test_a_mock_that_fails_half_way_leaves_nothing(
-    home: Home,
-    catalog: Catalog,
-    imaged: Source,
-    monkeypatch: pytest.MonkeyPatch,
-):
-    def full(*_args: object):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("fednb.site.catalog.mock_images", full)
-    with pytest.raises(HomeError, match="No space left on device"):
-        create(catalog, imaged)
-    assert not (home.path / "mock" / "glioma").exists()
-    assert catalog.names() == ()
-
-
-def test_a_syft_folder_that_cannot_be_written_is_a_warning(
-    home: Home, catalog: Catalog, source: Source
-):
-    (home.path / "work").mkdir()
-    (home.path / "work" / "manifests").write_text("in the way")
-    card, warnings = create(catalog, source)
-    assert len(warnings) == 1
-    assert "is registered, but its syft folder could not be written" in warnings[0]
-    assert catalog.get("glioma").card == card
-    (home.path / "work" / "manifests").unlink()
-    assert catalog.rebuild_syft().is_dir()

@@ -22,18 +22,6 @@ TEN = 10
 
 
 @pytest.fixture
-def home(tmp_path: Path):
-    home = Home(tmp_path / "home", create=True)
-    yield home
-    home.close()
-
-
-@pytest.fixture
-def keys(home: Home):
-    return SiteKeys(home.folder("keys"))
-
-
-@pytest.fixture
 def ledger(home: Home, keys: SiteKeys):
     ledger = Ledger(home, keys)
     for i in range(TEN):
