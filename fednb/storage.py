@@ -300,20 +300,52 @@ def secret_file(path: Path) -> bytes:
     IntegrityError
         The file can be read by others, or does not hold 32 bytes.
     """
-    if not path.exists():
-        # whole under another name first: whoever comes second takes what is there
-        fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        handle = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(secrets.token_bytes(32))
-        with suppress(FileExistsError):
-            os.link(fresh, path)
-        fresh.unlink()
+    secret = written_once(path, secrets.token_bytes(32))
     if path.stat().st_mode & 0o077:
         message = f"{path} can be read by others; restrict it with `chmod 600`."
         raise IntegrityError(message)
-    secret = path.read_bytes()
     if len(secret) != 32:
         message = f"{path} holds {len(secret)} bytes, not a key of 32."
         raise IntegrityError(message)
     return secret
+
+
+def written_once(path: Path, data: bytes) -> bytes:
+    """Return what a small file holds, which is `data` where it is made now, mode 0600.
+
+    Whoever comes second, in another thread or process, gets what is there.
+
+    Raises
+    ------
+    OSError
+        It cannot be read or written.
+    """
+    if not path.exists():
+        fresh = _written_beside(path, data)
+        with suppress(FileExistsError):
+            os.link(fresh, path)
+        fresh.unlink()
+    return path.read_bytes()
+
+
+def write_over(path: Path, data: bytes) -> None:
+    """Write a small file whole, mode 0600, in the place of what is there.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    _written_beside(path, data).replace(path)
+
+
+def _written_beside(path: Path, data: bytes) -> Path:
+    """Write data under another name, so that no half of it is ever read as a whole."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    handle = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fdatasync(stream.fileno())
+    return fresh

@@ -32,7 +32,7 @@ def test_keys_are_rotated_and_replaced(home: Path):
     with SiteOwner(home) as owner:
         before = owner.fingerprint
     told = said("site", "rotate-keys", home)
-    assert told.startswith("Tell the scientists the new fingerprint: ")
+    assert told.startswith("Tell the scientists and the other sites' owners the new ")
     assert before not in told
     (home / "keys" / "signing.key").unlink()
     assert "is lost. Put it back" in complained("site", "requests", home)

@@ -30,7 +30,7 @@ def verify(
     if (path / METADATA).is_file():
         count, newest, fingerprint = verify_crate(path)
         typer.echo(f"The export holds: {count} entries. Head: {newest}")
-        typer.echo(f"Compare the key's fingerprint with its owner: {fingerprint}")
+        typer.echo(f"Compare the fingerprint with the site's owner: {fingerprint}")
         return
     with SiteOwner(path) as owner:
         typer.echo(repr(owner.ledger.verify(tuple(head or ()))))

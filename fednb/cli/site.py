@@ -221,8 +221,10 @@ def rotate_keys(
     with (
         SiteOwner.replace_lost_keys(path) if lost else SiteOwner(path).rotate_keys()
     ) as owner:
-        typer.echo(f"Tell the scientists the new fingerprint: {owner.fingerprint}")
-        typer.echo(f"Tell the other sites' owners: {owner.peers.fingerprint}")
+        typer.echo(
+            "Tell the scientists and the other sites' owners the new fingerprint: "
+            f"{owner.fingerprint}"
+        )
 
 
 @site.command()

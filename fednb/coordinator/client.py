@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fednb.coordinator.known_sites import KnownSites
     from fednb.coordinator.mockdata import DryRunner
     from fednb.wire.transport import ServicePort
 
@@ -66,9 +67,12 @@ class Client:
         """Return all sites and how they are."""
         return self.ask(ListSites(), SiteLines)
 
-    def proxy(self, name: str, dry_runner: DryRunner | None) -> DatasiteProxy:
+    def proxy(
+        self, name: str, known: KnownSites, dry_runner: DryRunner | None
+    ) -> DatasiteProxy:
         """Return a proxy of a site that speaks through the service."""
-        return DatasiteProxy(name, self._sender(name), dry_runner=dry_runner)
+        send = self._sender(name)
+        return DatasiteProxy(name, send, known=known, dry_runner=dry_runner)
 
     def prepare(self, ask: Prepare) -> Prepared:
         """Return seeded initial weights, kept at the service."""

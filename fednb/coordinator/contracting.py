@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from fednb.coordinator.known_sites import KnownSites
 from fednb.coordinator.settling import common_columns, settle_steps
 from fednb.coordinator.traffic import check_traffic
 from fednb.errors import PlanError, UnknownNameError
@@ -52,13 +53,15 @@ class Scientist:
     Parameters
     ----------
     folder
-        Where the key is kept, mode 0600; made on first use.
+        Where the key is kept, mode 0600, made on first use; and which keys of sites
+        are trusted.
     name
         For people.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
+        self.known_sites = KnownSites(folder / "known-sites")
         self._key = Ed25519PrivateKey.from_private_bytes(
             secret_file(folder / "scientist.key")
         )
@@ -135,8 +138,8 @@ def draft(
     if not terms.purpose.strip():
         message = 'Say why: purpose="...". Site owners decide by it.'
         raise PlanError(message)
-    steps = settle_steps(plan, cards)
     privacy = contract_privacy(terms, cards)
+    steps = settle_steps(plan, cards, exact=privacy.profile == "open")
     for step in steps:
         if isinstance(step, HeadPlan) and privacy.profile != "open":
             _check_size(step, cards)

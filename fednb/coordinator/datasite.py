@@ -2,51 +2,30 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 from typing_extensions import override
 
 from fednb.coordinator.mockdata import MockData
+from fednb.coordinator.site_link import SiteLink
 from fednb.display import html, text
 from fednb.display.hooks import Shown
-from fednb.errors import (
-    InputError,
-    IntegrityError,
-    RefusedError,
-    UnknownNameError,
-    VersionError,
-    WireError,
-)
+from fednb.errors import InputError, IntegrityError, UnknownNameError
 from fednb.privacy.signatures import signature_holds
 from fednb.records.datasets import DatasetCard
-from fednb.records.keys import digits_of, key_fingerprint
-from fednb.records.messages import (
-    Ask,
-    AskStatus,
-    Browse,
-    FetchMock,
-    Ping,
-    Propose,
-    Publication,
-    Refusal,
-    Reply,
-    Standing,
-    State,
-)
-from fednb.wire.codec import decode_reply, encode
+from fednb.records.keys import digits_of, site_fingerprint
+from fednb.records.messages import Browse, FetchMock, Publication
 
 if TYPE_CHECKING:
+    from fednb.coordinator.known_sites import KnownSites
     from fednb.coordinator.mockdata import DryRunner
     from fednb.display.html import Html
 
 _DATASET_HEADERS = ("dataset", "subjects", "modalities", "summary")
 _COLUMN_HEADERS = ("column", "kind", "unit", "values", "description")
-
-R = TypeVar("R", bound=Reply)
 
 
 @dataclass(frozen=True, repr=False)
@@ -159,71 +138,25 @@ class Datasets(Mapping[str, DatasetProxy], Shown):
 
 
 @dataclass(repr=False)
-class DatasiteProxy(Shown):
-    """Speaks with one site.
+class DatasiteProxy(SiteLink, Shown):
+    """A site as a scientist speaks with it: what it publishes bears its signature.
 
     Attributes
     ----------
-    name
-        Name of the site.
-    send
-        Carries a frame to the site and its answer back.
-    seen
-        Unix time of the last answer; 0: never.
+    known
+        Keys of sites that the scientist trusts.
     dry_runner
         Runs plans on mock data; None where the federation is not embedded.
     """
 
-    name: str
-    send: Callable[[bytes], bytes]
-    seen: float = 0.0
+    known: KnownSites = field(kw_only=True)
     dry_runner: DryRunner | None = None
     _key: str = ""
-
-    def ask(self, ask: Ask) -> Reply:
-        """Send a message and return the site's answer.
-
-        Raises
-        ------
-        RefusedError
-            The site said no.
-        SiteDownError
-            The site cannot be reached.
-        WireError
-            The answer could not be read, or is another site's.
-        VersionError
-            The site runs another version of fednb.
-        """
-        try:
-            reply = decode_reply(self.send(encode(ask)))
-        except VersionError as error:
-            message = f"{self.name} runs another version of fednb. {error}"
-            raise VersionError(message) from error
-        self.seen = time.time()
-        if reply.site != self.name:
-            message = f"The answer of {self.name} bears the name {reply.site!r}."
-            raise WireError(message)
-        if isinstance(reply, Refusal):
-            told = (reply.cause, reply.correlation, reply.fault)
-            raise RefusedError(self.name, *told)
-        return reply
 
     @property
     def datasets(self) -> Datasets:
         """The datasets that the owner publishes, by name."""
         return Datasets({c.dataset: DatasetProxy(c, self) for c in self.cards()})
-
-    def ping(self) -> State:
-        """Return a heartbeat."""
-        return self._answer(Ping(), State)
-
-    def propose(self, body: bytes, signature: bytes) -> Standing:
-        """Hand in a contract and return where it stands."""
-        return self._answer(Propose(body, signature), State).status
-
-    def status(self, contract: str) -> Standing:
-        """Return where a contract stands at the site."""
-        return self._answer(AskStatus(contract), State).status
 
     def cards(self) -> tuple[DatasetCard, ...]:
         """Return the cards that the owner publishes, their signatures checked.
@@ -231,22 +164,27 @@ class DatasiteProxy(Shown):
         Raises
         ------
         IntegrityError
-            A card is not signed by the key that it names, or the key changed: says
-            which it was and is, and what to do.
+            A card is not signed by the key that it names, or the site's keys are not
+            those that the scientist trusts: says which they were and are, and what to
+            do.
         """
-        reply = self._answer(Browse(), Publication)
+        reply = self.answer(Browse(), Publication)
         cards = []
         for body, signature in zip(reply.bodies, reply.signatures, strict=True):
             card = msgspec.json.decode(body, type=DatasetCard)
-            self._key = self._key or card.signing_key
-            if card.signing_key != self._key:
-                raise self._changed(card.signing_key)
+            mark = site_fingerprint(card.signing_key, card.agreement_key)
+            trusted = self.known.first(self.name, mark)
+            if trusted != mark:
+                raise self._changed(trusted, mark)
+            self._key = card.signing_key
             self._verify(signature, body)
             cards.append(card)
         return tuple(cards)
 
     def accept_key(self, fingerprint: str) -> None:
-        """Trust the key that the site has now, after its owner confirmed it.
+        """Trust the keys that the site has now, after its owner confirmed them.
+
+        They are trusted in later notebooks, too.
 
         Parameters
         ----------
@@ -256,29 +194,28 @@ class DatasiteProxy(Shown):
         Raises
         ------
         IntegrityError
-            The site publishes under another key.
+            The site publishes under other keys.
         """
-        reply = self._answer(Browse(), Publication)
+        reply = self.answer(Browse(), Publication)
         cards = [msgspec.json.decode(b, type=DatasetCard) for b in reply.bodies]
-        named = {card.signing_key for card in cards}
-        wanted = digits_of(fingerprint)
-        found = [k for k in named if digits_of(key_fingerprint(k)) == wanted]
-        if not found or len(named) != 1:
-            shown = "; ".join(sorted(map(key_fingerprint, named))) or "no key"
+        named = {
+            site_fingerprint(card.signing_key, card.agreement_key) for card in cards
+        }
+        if len(named) != 1 or set(map(digits_of, named)) != {digits_of(fingerprint)}:
+            shown = "; ".join(sorted(named)) or "no keys"
             message = (
                 f"{self.name} publishes under {shown}, not under {fingerprint}. "
                 "Nothing was accepted; ask the site owner again."
             )
             raise IntegrityError(message)
-        self._key = found[0]
+        self.known.accept(self.name, named.pop())
 
-    def _changed(self, now: str) -> IntegrityError:
-        fresh = key_fingerprint(now)
+    def _changed(self, before: str, now: str) -> IntegrityError:
         message = (
-            f"The key of {self.name} changed: it was {key_fingerprint(self._key)}, it "
-            f"is {fresh}. Ask the site owner by telephone. If they changed it, call "
-            f'fed[{self.name!r}].accept_key("{fresh}") and request contracts anew: '
-            "earlier ones name the old key."
+            f"The keys of {self.name} changed: they were {before}, they are {now}. Ask "
+            "the site owner by telephone. If they changed them, call "
+            f'fed[{self.name!r}].accept_key("{now}") and request contracts anew: '
+            "earlier ones name the old keys."
         )
         return IntegrityError(message)
 
@@ -286,7 +223,7 @@ class DatasiteProxy(Shown):
         """Return the files of a mock half by name, their signatures checked."""
         if not self._key:
             self.cards()
-        reply = self._answer(FetchMock(dataset), Publication)
+        reply = self.answer(FetchMock(dataset), Publication)
         items = zip(reply.names, reply.bodies, reply.signatures, strict=True)
         files = {}
         for name, body, signature in items:
@@ -301,15 +238,6 @@ class DatasiteProxy(Shown):
                 "may have changed. Ask the site owner."
             )
             raise IntegrityError(message)
-
-    def _answer(self, ask: Ask, kind: type[R]) -> R:
-        reply = self.ask(ask)
-        if isinstance(reply, kind):
-            return reply
-        message = (
-            f"{self.name} answered a {type(reply).__name__} for a {kind.__name__}."
-        )
-        raise WireError(message)
 
     def _facts(self) -> list[tuple[str, object]]:
         return [

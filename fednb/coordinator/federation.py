@@ -82,7 +82,8 @@ class Federation(Shown):
         self._client = Client(port)
         self._scientist = scientist
         names = [line.site for line in self._client.sites().sites]
-        self._proxies = {n: self._client.proxy(n, dry_runner) for n in names}
+        known = scientist.known_sites
+        self._proxies = {n: self._client.proxy(n, known, dry_runner) for n in names}
         self._standing = StandingRequests(
             self._standing_contract, self._propose, lambda: self.requests
         )

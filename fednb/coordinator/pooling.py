@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fednb.coordinator.datasite import DatasiteProxy
+    from fednb.coordinator.site_link import SiteLink
     from fednb.records.contracts import Contract
     from fednb.records.outputs import Output, Place
 
@@ -78,7 +78,7 @@ class Pool:
     """
 
     def __init__(
-        self, sites: Mapping[str, DatasiteProxy], *, one_worker: bool = False
+        self, sites: Mapping[str, SiteLink], *, one_worker: bool = False
     ) -> None:
         self.sites = dict(sites)
         self._one_worker = one_worker
@@ -91,7 +91,7 @@ class Pool:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def each(
-        self, names: tuple[str, ...], action: Callable[[DatasiteProxy], object]
+        self, names: tuple[str, ...], action: Callable[[SiteLink], object]
     ) -> dict[str, object]:
         """Do something with several sites at once and return what each gave."""
         futures = {n: self._threads.submit(action, self.sites[n]) for n in names}
@@ -195,9 +195,7 @@ def call_id(place: Place, site: str) -> str:
     return f"{place.run}.{place.step}.{place.round}.{place.attempt}.{site}"
 
 
-def _patiently(
-    site: DatasiteProxy, call: Call, going_on: Callable[[], bool]
-) -> Release:
+def _patiently(site: SiteLink, call: Call, going_on: Callable[[], bool]) -> Release:
     """Send a call; ask again while the site works, retry while it is away."""
     ask: Call | Collect = call
     failures = 0

@@ -35,8 +35,8 @@ from fednb.records.specs import SummedPlan
 from fednb.records.tasks import TrainingPlan
 
 if TYPE_CHECKING:
-    from fednb.coordinator.datasite import DatasiteProxy
     from fednb.coordinator.pooling import Pool
+    from fednb.coordinator.site_link import SiteLink
     from fednb.coordinator.store import Store, StoredRun
 
 _PAUSE_POLL_SECONDS = 0.1
@@ -300,7 +300,7 @@ class Runs:
             self._changed.notify_all()
 
 
-def _tell(site: DatasiteProxy, ask: StopRun) -> None:
+def _tell(site: SiteLink, ask: StopRun) -> None:
     """Tell a site to stop; one that is away does nothing for the run anyway."""
     with suppress(SiteDownError):
         site.ask(ask)

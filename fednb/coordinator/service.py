@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 
 from fednb.config import MAX_MESSAGE_BYTES
-from fednb.coordinator.datasite import DatasiteProxy
 from fednb.coordinator.pooling import Pool
 from fednb.coordinator.runs import Runs
+from fednb.coordinator.site_link import SiteLink
 from fednb.errors import FednbError, UnknownNameError
 from fednb.records.arrays import pack
 from fednb.records.contracts import Contract
@@ -83,7 +83,7 @@ class Service:
         self._store = store
         self._transport = transport
         self._initialise = initialise
-        sites = {n: DatasiteProxy(n, self._sender(n)) for n in transport.sites()}
+        sites = {n: SiteLink(n, self._sender(n)) for n in transport.sites()}
         self._pool = Pool(sites, one_worker=transport.one_worker)
         self._runs = Runs(store, self._pool)
         self._answers: dict[type, Callable[..., Record]] = {

@@ -1,8 +1,9 @@
 """A ledger that leaves for an auditor: an RO-Crate that can be checked by itself.
 
 The crate holds ``ledger.jsonl`` (one entry a line, its body as the text that was
-hashed, its signature in hexadecimal), ``keys.json`` (the site's public keys, and from
-which entry each signs) and ``ro-crate-metadata.json`` (RO-Crate 1.1). No private key
+hashed, its signature in hexadecimal), ``keys.json`` (the site's public keys, from which
+entry each signs, and the key of agreements, which the fingerprint covers too) and
+``ro-crate-metadata.json`` (RO-Crate 1.1). No private key
 and no value of a patient is in it; the owner's notes and reasons are.
 """
 
@@ -13,17 +14,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from fednb.errors import HomeError, InputError, IntegrityError
-from fednb.records.keys import key_fingerprint
+from fednb.records.keys import site_fingerprint
 from fednb.site.ledger import GENESIS, entry_holds, key_at, turns_to
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fednb.site.keys import SiteKeys
     from fednb.site.ledger import Row, Turn
 
 METADATA: Final = "ro-crate-metadata.json"
 ENTRIES: Final = "ledger.jsonl"
 KEYS: Final = "keys.json"
+_AGREEMENT: Final = "agreement"
 
 _FIELDS: Final = ("seq", "time", "kind", "body", "previous", "hash", "signature")
 _RULE: Final = (
@@ -34,7 +37,7 @@ _RULE: Final = (
 )
 
 
-def write_crate(folder: Path, site: str, rows: list[Row], key: str) -> Path:
+def write_crate(folder: Path, site: str, rows: list[Row], keys: SiteKeys) -> Path:
     """Write a ledger as an RO-Crate and return its folder.
 
     Parameters
@@ -45,8 +48,8 @@ def write_crate(folder: Path, site: str, rows: list[Row], key: str) -> Path:
         Its name.
     rows
         All entries, as they are stored.
-    key
-        The site's present public key.
+    keys
+        The site's; only public halves are written.
 
     Raises
     ------
@@ -55,10 +58,12 @@ def write_crate(folder: Path, site: str, rows: list[Row], key: str) -> Path:
     HomeError
         It cannot be written.
     """
+    key = keys.signing_public
     turns = turns_to(key, [row for row in rows if row[2] == "keys"])
+    named = {"site": site, "keys": _keys(turns, key), _AGREEMENT: keys.agreement_public}
     files = {
         ENTRIES: "".join(_line(row) for row in rows),
-        KEYS: _json({"site": site, "keys": _keys(turns, key)}),
+        KEYS: _json(named),
         METADATA: _json(_metadata(site, len(rows), rows[-1][5] if rows else GENESIS)),
     }
     try:
@@ -88,7 +93,7 @@ def verify_crate(folder: Path) -> tuple[int, str, str]:
     Returns
     -------
     count, head, fingerprint
-        Number of entries, newest hash, fingerprint of the present key.
+        Number of entries, newest hash, fingerprint of the present keys.
 
     Raises
     ------
@@ -99,7 +104,8 @@ def verify_crate(folder: Path) -> tuple[int, str, str]:
     """
     try:
         lines = (folder / ENTRIES).read_text(encoding="utf-8").splitlines()
-        key = str(json.loads((folder / KEYS).read_text())["keys"][-1]["key"])
+        named = json.loads((folder / KEYS).read_text())
+        key, agreement = str(named["keys"][-1]["key"]), str(named[_AGREEMENT])
         rows = [_row(json.loads(line)) for line in lines]
         turns = turns_to(key, [row for row in rows if row[2] == "keys"])
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
@@ -115,7 +121,7 @@ def verify_crate(folder: Path) -> tuple[int, str, str]:
             )
             raise IntegrityError(message)
         expected = row[5]
-    return len(rows), expected, key_fingerprint(key)
+    return len(rows), expected, site_fingerprint(key, agreement)
 
 
 def _line(row: Row) -> str:

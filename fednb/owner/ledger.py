@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fednb.display.html import Html
+    from fednb.site.keys import SiteKeys
     from fednb.site.ledger import Entry, Ledger
 
 SHOWN = 20
@@ -121,6 +122,8 @@ class OwnerLedger(Shown):
         Of the site.
     site
         Its name.
+    keys
+        Its keys.
 
     Raises
     ------
@@ -128,9 +131,10 @@ class OwnerLedger(Shown):
         An entry cannot even be read; the message names it.
     """
 
-    def __init__(self, ledger: Ledger, site: str = "") -> None:
+    def __init__(self, ledger: Ledger, site: str, keys: SiteKeys) -> None:
         self._ledger = ledger
         self._site = site
+        self._keys = keys
         self._entries = tuple(_entry(e) for e in ledger.entries())
 
     @property
@@ -183,7 +187,7 @@ class OwnerLedger(Shown):
         """
         self._ledger.verify()
         folder = Path(path).expanduser()
-        return write_crate(folder, self._site, self._ledger.rows(), self._ledger.key)
+        return write_crate(folder, self._site, self._ledger.rows(), self._keys)
 
     def find(self, correlation: str) -> LedgerEntry:
         """Return the refusal of which a requester quotes the id, with its reason.

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Final
 from fednb.display import html, text
 from fednb.display.hooks import Shown
 from fednb.errors import UnknownNameError
-from fednb.records.keys import keys_fingerprint
 
 if TYPE_CHECKING:
     from fednb.display.html import Html
-    from fednb.site.keys import SiteKeys
     from fednb.site.peers import Peers
 
 _HEADERS: Final = ("site", "fingerprint of its keys", "confirmed by", "since")
@@ -24,14 +22,14 @@ class OwnerPeers(Shown):
     ----------
     peers
         Of the site.
-    keys
-        The site's own.
+    fingerprint
+        Of the site's own keys: what its owner tells the others.
     """
 
-    def __init__(self, peers: Peers, keys: SiteKeys) -> None:
+    def __init__(self, peers: Peers, fingerprint: str) -> None:
         self._peers = peers
-        self.fingerprint = keys_fingerprint(keys.signing_public, keys.agreement_public)
-        """Of this site's own keys: what its owner tells the others."""
+        self.fingerprint = fingerprint
+        """Of this site's own keys, as ``owner.fingerprint``."""
         self.known = peers.known()
         """Confirmed sites by name."""
 

@@ -33,7 +33,6 @@ from fednb.owner.policy import OwnerPolicy
 from fednb.owner.requests import Requests, requests_of
 from fednb.privacy.profiles import profile_named
 from fednb.records.base import check_name
-from fednb.records.keys import key_fingerprint
 from fednb.site.approvals import Approvals
 from fednb.site.catalog import Catalog, Source
 from fednb.site.home import Home, put
@@ -150,8 +149,8 @@ class SiteOwner(Shown):
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of the site's signing key, to compare by telephone."""
-        return key_fingerprint(self._keys.signing_public)
+        """Of the site's keys: scientists and other owners compare it by telephone."""
+        return self._keys.fingerprint
 
     @property
     def requests(self) -> Requests:
@@ -172,7 +171,7 @@ class SiteOwner(Shown):
     @property
     def peers(self) -> OwnerPeers:
         """The other sites whose keys are confirmed here."""
-        return OwnerPeers(self._approvals.peers, self._keys)
+        return OwnerPeers(self._approvals.peers, self.fingerprint)
 
     @property
     def budgets(self) -> OwnerBudgets:
@@ -182,7 +181,7 @@ class SiteOwner(Shown):
     @property
     def ledger(self) -> OwnerLedger:
         """What happened at the site, and why."""
-        return OwnerLedger(self._ledger, self._name)
+        return OwnerLedger(self._ledger, self._name, self._keys)
 
     def create_dataset(  # noqa: PLR0913  (what an owner declares, each by its name)
         self,
@@ -346,7 +345,7 @@ class SiteOwner(Shown):
     def _facts(self) -> list[tuple[str, object]]:
         return [
             ("Home", str(self.path)),
-            ("Key fingerprint", self.fingerprint),
+            ("Fingerprint of its keys", self.fingerprint),
             ("Look at", ".requests .datasets .policy .peers .ledger"),
         ]
 

@@ -11,6 +11,7 @@ DIGITS: Final = 32
 """Hexadecimal digits of a fingerprint."""
 
 _GROUP: Final = 4
+_HEX: Final = frozenset("0123456789abcdef")
 
 
 def key_fingerprint(key: str) -> str:
@@ -29,8 +30,8 @@ def key_fingerprint(key: str) -> str:
     return _fingerprint(key)
 
 
-def keys_fingerprint(signing_key: str, agreement_key: str) -> str:
-    """Return one fingerprint of a site's two public keys.
+def site_fingerprint(signing_key: str, agreement_key: str) -> str:
+    """Return the fingerprint of a site: one of its two public keys together.
 
     Parameters
     ----------
@@ -43,6 +44,12 @@ def keys_fingerprint(signing_key: str, agreement_key: str) -> str:
         As `key_fingerprint`, of both texts with the character U+001F between.
     """
     return _fingerprint(f"{signing_key}\x1f{agreement_key}")
+
+
+def is_fingerprint(text: str) -> bool:
+    """Whether a text is a fingerprint; spaces and capitals do not count."""
+    digits = digits_of(text)
+    return len(digits) == DIGITS and set(digits) <= _HEX
 
 
 def digits_of(fingerprint: str) -> str:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fednb.errors import IntegrityError
 from fednb.privacy.agreement import public_hex
+from fednb.records.keys import site_fingerprint
 from fednb.records.outputs import Attestation
 from fednb.storage import secret_file
 
@@ -65,6 +66,11 @@ class SiteKeys:
                 "the site's own key back from a backup."
             )
             raise IntegrityError(message)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of both public keys: what people compare."""
+        return site_fingerprint(self.signing_public, self.agreement_public)
 
     def sign(self, data: bytes) -> bytes:
         """Return the Ed25519 signature of `data`, 64 bytes."""

@@ -20,7 +20,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from fednb.errors import InputError
-from fednb.records.keys import DIGITS, digits_of, grouped, keys_fingerprint
+from fednb.records.keys import (
+    DIGITS,
+    digits_of,
+    grouped,
+    is_fingerprint,
+    site_fingerprint,
+)
 from fednb.site.verdicts import ALLOWED, deny
 
 if TYPE_CHECKING:
@@ -41,7 +47,7 @@ class Peer:
     site
         Its name.
     fingerprint
-        Of its keys, see `fednb.records.keys.keys_fingerprint`.
+        Of its keys, see `fednb.records.keys.site_fingerprint`.
     how
         Who vouched for it, in words.
     since
@@ -115,7 +121,7 @@ class Peers:
         site
             Name of the other site.
         fingerprint
-            As `fednb.records.keys.keys_fingerprint` writes it; spaces do not count.
+            As `fednb.records.keys.site_fingerprint` writes it; spaces do not count.
         how
             Who vouches for it.
 
@@ -165,7 +171,7 @@ class Peers:
         """Return the others whose keys nobody confirmed, and those with other keys."""
         known = self.known()
         found = {
-            p.site: keys_fingerprint(p.signing_key, p.agreement_key)
+            p.site: site_fingerprint(p.signing_key, p.agreement_key)
             for p in contract.participants
             if p.site != self._site
         }
@@ -184,11 +190,10 @@ def _listed(found: dict[str, str]) -> str:
 
 def _checked(fingerprint: str) -> str:
     """Return a fingerprint as somebody typed it in the form that is stored."""
-    digits = digits_of(fingerprint)
-    if len(digits) != DIGITS or not set(digits) <= set("0123456789abcdef"):
+    if not is_fingerprint(fingerprint):
         message = (
             f"A fingerprint of a site's keys has {DIGITS} hexadecimal digits; got "
             f"{fingerprint[:80]!r}. Its owner reads it from owner.peers."
         )
         raise InputError(message)
-    return grouped(digits)
+    return grouped(digits_of(fingerprint))

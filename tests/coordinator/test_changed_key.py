@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from clinics import COLUMNS, clinic, federate
 
 from fednb.embedded.federation import Federation
 from fednb.errors import IntegrityError
 from fednb.owner import SiteOwner
+from fednb.records.keys import site_fingerprint
 from fednb.records.tasks import StatisticsPlan
 
 
@@ -25,16 +28,48 @@ def test_a_changed_key_is_noticed_and_accepted_by_its_fingerprint(tmp_path):
             with pytest.raises(IntegrityError) as caught:
                 _ = site.datasets
             assert str(caught.value) == (
-                f"The key of a changed: it was {old}, it is {new}. Ask the site owner "
-                f"by telephone. If they changed it, call fed['a'].accept_key(\"{new}\")"
-                " and request contracts anew: earlier ones name the old key."
+                f"The keys of a changed: they were {old}, they are {new}. Ask the site "
+                "owner by telephone. If they changed them, call "
+                f"fed['a'].accept_key(\"{new}\") and request contracts anew: earlier "
+                "ones name the old keys."
             )
             with pytest.raises(IntegrityError, match="Nothing was accepted"):
                 site.accept_key(old)
-            with pytest.raises(IntegrityError, match="The key of a changed"):
+            with pytest.raises(IntegrityError, match="The keys of a changed"):
                 _ = site.datasets
             site.accept_key(new.upper())
             assert site.datasets["clinic"].card.signing_key
+
+
+def test_keys_that_one_notebook_saw_are_asked_for_in_all_later_ones(tmp_path):
+    """An attacker sets up a site of the same name, with keys of their own."""
+    homes = {name: tmp_path / name for name in "abc"}
+    with federate(tmp_path) as fed:
+        before = fed["a"].datasets["clinic"].card
+    shutil.rmtree(tmp_path / "a")
+    federate(tmp_path / "attacker").close()
+    shutil.move(tmp_path / "attacker" / "a", tmp_path / "a")
+    asked = {"purpose": "to be tricked", "dataset": "clinic"}
+    with Federation(homes, tmp_path / "coordinator") as fed:
+        theirs = fed.owner("a").fingerprint
+        with pytest.raises(IntegrityError, match=f"they are {theirs}"):
+            fed.request(StatisticsPlan(("age",)), **asked)
+        with pytest.raises(IntegrityError, match="The keys of a changed"):
+            fed.statistics("clinic", ["age"])
+        with pytest.raises(IntegrityError, match="The keys of a changed"):
+            fed["a"].mock_files("clinic")
+        assert not fed.requests
+        # the owner, on the telephone, reads out what they always had
+        own = site_fingerprint(before.signing_key, before.agreement_key)
+        with pytest.raises(IntegrityError, match="Nothing was accepted"):
+            fed["a"].accept_key(own)
+        assert len(fed["b"].datasets) == 1
+    with Federation(homes, tmp_path / "coordinator") as fed:
+        with pytest.raises(IntegrityError, match=f"they were {own}"):
+            _ = fed["a"].datasets
+        fed["a"].accept_key(theirs)
+    with Federation(homes, tmp_path / "coordinator") as fed:
+        assert fed["a"].datasets["clinic"].card.signing_key != before.signing_key
 
 
 def test_after_a_rotation_earlier_requests_are_final_and_new_ones_pass(tmp_path):
@@ -51,6 +86,7 @@ def test_after_a_rotation_earlier_requests_are_final_and_new_ones_pass(tmp_path)
         assert known.status == {"a": "denied", "b": "pending", "c": "pending"}
         # the other sites' owners hear of it by telephone too
         for name in "bc":
-            fed.owner(name).peers.confirm("a", fed.owner("a").peers.fingerprint)
+            fed.owner(name).peers.confirm("a", fed.owner("a").fingerprint)
+        fed["a"].accept_key(fed.owner("a").fingerprint)
         later = fed.request(plan, purpose="after", dataset="clinic")
         assert set(later.status.values()) == {"pending"}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fednb.errors import HomeError, InputError
-from fednb.records.keys import keys_fingerprint
+from fednb.records.keys import site_fingerprint
 
 if TYPE_CHECKING:
     from conftest import Scientist
@@ -73,7 +73,7 @@ def test_the_server_beside_follows_the_policy(
     # whose keys nobody confirmed is never approved by itself
     assert ada.propose(server, contract).status == "pending"
     for other in contract.participants[:2]:
-        mark = keys_fingerprint(other.signing_key, other.agreement_key)
+        mark = site_fingerprint(other.signing_key, other.agreement_key)
         registered.peers.confirm(other.site, mark)
     contract = ada.contract(registered, nonce="1")
     assert ada.propose(server, contract).status == "approved"

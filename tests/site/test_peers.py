@@ -22,7 +22,7 @@ from counterparty import (
 from fednb.errors import InputError, UnknownNameError
 from fednb.owner.introductions import introduce
 from fednb.records.heads import LogisticPlan
-from fednb.records.keys import keys_fingerprint
+from fednb.records.keys import site_fingerprint
 from fednb.records.messages import Refusal, State
 
 HEAD = LogisticPlan(target="death", covariates=("age",))
@@ -58,7 +58,7 @@ def played(contract, *sites, **keys):
 
 def marks(contract) -> dict[str, str]:
     return {
-        p.site: keys_fingerprint(p.signing_key, p.agreement_key)
+        p.site: site_fingerprint(p.signing_key, p.agreement_key)
         for p in contract.participants
     }
 

@@ -67,6 +67,6 @@ function datasets(every: IDataset[]): HTMLElement {
 }
 
 function key(home: IOpenHome): HTMLElement {
-  const summary = make('summary', {}, 'Key fingerprint of this site');
+  const summary = make('summary', {}, 'Fingerprint of this site\'s keys');
   return make('details', {}, summary, make('code', {}, home.fingerprint));
 }
