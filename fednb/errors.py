@@ -98,6 +98,10 @@ CAUSE_TEXT: dict[str, str] = {
 """Fixed public text for each cause: all that a requester is told."""
 
 
+def _known(cause: str) -> Cause | None:
+    return next((known for known in CAUSES if known == cause), None)
+
+
 class FednbError(Exception):
     """Root of the tree.
 
@@ -105,19 +109,22 @@ class FednbError(Exception):
     ----------
     message
         Public: what is wrong, the value seen, and what to do.
+    site
+        The site that it is about; empty: none.
     detail
         Private: may name values and paths; stays on the machine that raised it.
     """
 
     cause: Cause = "internal"
 
-    def __init__(self, message: str, *, detail: str = "") -> None:
+    def __init__(self, message: str, site: str = "", *, detail: str = "") -> None:
         super().__init__(message)
+        self.site = site
         self.detail = detail
 
     def told(self) -> tuple[str, ...]:
         """Return what crosses to a notebook: all but `detail`, which stays."""
-        return (str(self),)
+        return (str(self), self.site)
 
     @classmethod
     def retold(cls, *told: str) -> Self:
@@ -207,8 +214,8 @@ class RefusedError(FednbError):
     ----------
     site
         The site's name.
-    refusal
-        One of `CAUSES`.
+    cause
+        One of `CAUSES`; of another one only ``internal`` is told.
     correlation
         The id under which the owner finds the reason in the site's ledger.
     fault
@@ -216,22 +223,21 @@ class RefusedError(FednbError):
     """
 
     def __init__(
-        self, site: str, refusal: str, correlation: str, fault: str = ""
+        self, site: str, cause: str, correlation: str, fault: str = ""
     ) -> None:
-        text = CAUSE_TEXT.get(refusal, CAUSE_TEXT["internal"])
-        text += f" ({fault})" if fault else ""
+        self.cause = _known(cause) or "internal"
+        text = CAUSE_TEXT[self.cause] + (f" ({fault})" if fault else "")
         super().__init__(
-            f"{site} refused ({refusal}): {text}. Ask the site owner about "
-            f"{correlation}."
+            f"{site} refused ({self.cause}): {text}. Ask the site owner about "
+            f"{correlation}.",
+            site,
         )
-        self.site = site
-        self.refusal = refusal
         self.correlation = correlation
         self.fault = fault
 
     @override
     def told(self) -> tuple[str, ...]:
-        return (self.site, self.refusal, self.correlation, self.fault)
+        return (self.site, self.cause, self.correlation, self.fault)
 
 
 class SiteDownError(FednbError):
@@ -248,12 +254,8 @@ class SiteDownError(FednbError):
     cause: Cause = "unreachable"
 
     def __init__(self, site: str, *, detail: str = "") -> None:
-        super().__init__(
-            f"{site} cannot be reached. The run pauses; resume it when the site is "
-            "back.",
-            detail=detail,
-        )
-        self.site = site
+        message = f"{site} cannot be reached. The run pauses; resume it when the site "
+        super().__init__(f"{message}is back.", site, detail=detail)
 
     @override
     def told(self) -> tuple[str, ...]:
@@ -269,28 +271,25 @@ class RunError(FednbError):
         What happened and what to do.
     site
         The site at which it failed; empty for the coordinator itself.
-    refusal
+    cause
         One of `CAUSES`; None: the class' own.
     """
 
     def __init__(
-        self, message: str, *, site: str = "", refusal: Cause | None = None
+        self, message: str, *, site: str = "", cause: Cause | None = None
     ) -> None:
-        super().__init__(message)
-        self.site = site
-        self.cause = refusal or self.cause
-        self.refusal = self.cause
+        super().__init__(message, site)
+        self.cause = cause or self.cause
 
     @override
     def told(self) -> tuple[str, ...]:
-        return (str(self), self.site, self.refusal)
+        return (str(self), self.site, self.cause)
 
     @classmethod
     @override
     def retold(cls, *told: str) -> Self:
-        message, site, refusal = (*told, "", "")[:3]
-        known = next((cause for cause in CAUSES if cause == refusal), None)
-        return cls(message, site=site, refusal=known)
+        message, site, cause = (*told, "", "")[:3]
+        return cls(message, site=site, cause=_known(cause))
 
 
 class RunStoppedError(RunError):

@@ -93,13 +93,13 @@ def test_everything_public_is_documented(name):
         errors.PlanError("no rounds"),
         errors.RefusedError("a", "code", "0" * 16, "ValueError at line 3"),
         errors.SiteDownError("a"),
-        errors.RunError("waits for b", site="b", refusal="not-approved"),
-        errors.RunStoppedError("stopped", site="a", refusal="stopped"),
-        errors.WireError("malformed"),
+        errors.RunError("waits for b", site="b", cause="not-approved"),
+        errors.RunStoppedError("stopped", site="a", cause="stopped"),
+        errors.WireError("malformed", "a"),
         errors.VersionError("version 2"),
         errors.HomeError("full"),
         errors.CodeError("ValueError", "line 3"),
-        errors.IntegrityError("no signature"),
+        errors.IntegrityError("no signature", "a"),
         errors.FitError("no fit"),
         errors.DependencyError("pydicom", "dicom"),
     ],
@@ -128,5 +128,6 @@ def test_an_error_of_another_version_is_the_root():
 
 def test_a_refusal_tells_fixed_text_and_an_unknown_cause_tells_less():
     told = errors.RefusedError("a", "John Doe", "f" * 16)
-    assert "John Doe:" not in str(told)
+    assert "John Doe" not in str(told)
+    assert told.cause == "internal"
     assert errors.CAUSE_TEXT["internal"] in str(told)

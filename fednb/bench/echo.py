@@ -80,7 +80,7 @@ class EchoWorker(WorkerProcess):
         del seconds
         if not allowed():
             message = "The task was stopped before it began."
-            raise RunStoppedError(message, refusal="stopped")
+            raise RunStoppedError(message, cause="stopped")
         asked = self._decoder.decode(job)
         frame = self._answer(unpack(asked.arrays["weights"]).size)
         last(frame)

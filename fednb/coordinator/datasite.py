@@ -207,7 +207,7 @@ class DatasiteProxy(SiteLink, Shown):
                 f"{self.name} publishes under {shown}, not under {fingerprint}. "
                 "Nothing was accepted; ask the site owner again."
             )
-            raise IntegrityError(message)
+            raise IntegrityError(message, self.name)
         self.known.accept(self.name, named.pop())
 
     def _changed(self, before: str, now: str) -> IntegrityError:
@@ -217,7 +217,7 @@ class DatasiteProxy(SiteLink, Shown):
             f'fed[{self.name!r}].accept_key("{now}") and request contracts anew: '
             "earlier ones name the old keys."
         )
-        return IntegrityError(message)
+        return IntegrityError(message, self.name)
 
     def mock_files(self, dataset: str) -> dict[str, bytes]:
         """Return the files of a mock half by name, their signatures checked."""
@@ -237,7 +237,7 @@ class DatasiteProxy(SiteLink, Shown):
                 f"A publication of {self.name} does not bear its signature; its key "
                 "may have changed. Ask the site owner."
             )
-            raise IntegrityError(message)
+            raise IntegrityError(message, self.name)
 
     def _facts(self) -> list[tuple[str, object]]:
         return [

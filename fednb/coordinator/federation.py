@@ -338,7 +338,7 @@ class Federation(Shown):
                 f"{', '.join(away)} cannot be reached: wait, or name the participants "
                 "with sites=[...] to go on without."
             )
-            raise RunError(message, site=away[0], refusal="unreachable")
+            raise RunError(message, site=away[0], cause="unreachable")
         if not found:
             raise UnknownNameError("dataset", dataset, {d.name for d in self.datasets})
         missing = sorted(set(sites or ()) - set(found))

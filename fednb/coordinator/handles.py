@@ -147,7 +147,7 @@ class Request(Shown):
                 return self
             if time.monotonic() >= deadline:
                 message = f"Still waiting for {', '.join(waiting)} after {timeout} s."
-                raise RunError(message, site=waiting[0], refusal="not-approved")
+                raise RunError(message, site=waiting[0], cause="not-approved")
             time.sleep(_WAIT_SECONDS)
 
     def start(self, *, dry_run: bool = False) -> Run:
@@ -170,7 +170,7 @@ class Request(Shown):
                 f"Not approved yet: {_standing(status, waiting)}. Wait with "
                 ".wait(), or ask the site owners."
             )
-            raise RunError(message, site=waiting[0], refusal="not-approved")
+            raise RunError(message, site=waiting[0], cause="not-approved")
         run = secrets.token_hex(8)
         ask = StartRun(run, canonical(self.contract), self.signature)
         line = self._client.ask(ask, RunLine)
@@ -202,7 +202,7 @@ def undecided(status: Mapping[str, str]) -> list[str]:
             f"Not approved: {_standing(status, against)}. That is final; ask the owner "
             "why, change the plan, and request it anew."
         )
-        raise RunError(message, site=against[0], refusal="denied")
+        raise RunError(message, site=against[0], cause="denied")
     return sorted(n for n, s in status.items() if s != "approved")
 
 
@@ -364,7 +364,7 @@ def _error_of(run: str, line: RunLine) -> FednbError:
     """Return the error that says why a run has no result."""
     if line.status == "stopped":
         message = f"Run {run} was stopped; request it anew to start over."
-        return RunStoppedError(message, refusal="stopped")
+        return RunStoppedError(message, cause="stopped")
     if line.fault is None:
         message = f"Run {run} is {line.status}; resume it to go on."
         return RunError(message)
@@ -372,4 +372,4 @@ def _error_of(run: str, line: RunLine) -> FednbError:
     if isinstance(error, RefusedError) or line.status == "failed":
         return error
     message = f"Run {run} is {line.status}: {error} Resume it to go on."
-    return RunError(message, site=getattr(error, "site", ""), refusal=error.cause)
+    return RunError(message, site=error.site, cause=error.cause)

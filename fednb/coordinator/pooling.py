@@ -184,7 +184,7 @@ class Pool:
             release = self.sites[stub.site].ask(ask)
             if not isinstance(release, Release):
                 message = f"{stub.site} answered a {type(release).__name__}."
-                raise WireError(message)
+                raise WireError(message, stub.site)
             _check(release, stub.place, keys[stub.site])
             found += [o for o in release.attested() if o.name == stub.name]
         return tuple(found)
@@ -202,7 +202,7 @@ def _patiently(site: SiteLink, call: Call, going_on: Callable[[], bool]) -> Rele
     while True:
         if not going_on():
             message = "The run was stopped."
-            raise RunStoppedError(message, site=site.name, refusal="stopped")
+            raise RunStoppedError(message, site=site.name, cause="stopped")
         try:
             reply = site.ask(ask)
         except (SiteDownError, RefusedError) as error:
@@ -216,7 +216,7 @@ def _patiently(site: SiteLink, call: Call, going_on: Callable[[], bool]) -> Rele
             return reply
         if not isinstance(reply, State) or reply.status != "working":
             message = f"{site.name} answered a {type(reply).__name__} to a call."
-            raise WireError(message)
+            raise WireError(message, site.name)
         ask = Collect(call.id, LONG_POLL_SECONDS)
 
 
@@ -225,7 +225,7 @@ def _passing(error: SiteDownError | RefusedError, ask: Call | Collect) -> bool:
     if isinstance(error, SiteDownError):
         return True
     # a site that was restarted has forgotten what it was working on
-    return isinstance(ask, Collect) and error.refusal == "unknown-contract"
+    return isinstance(ask, Collect) and error.cause == "unknown-contract"
 
 
 def _check(release: Release, place: Place, key: str) -> None:
@@ -233,12 +233,12 @@ def _check(release: Release, place: Place, key: str) -> None:
     for output in release.outputs:
         if output.place != place or output.site != release.site:
             message = f"An output of {release.site} belongs to another round."
-            raise IntegrityError(message)
+            raise IntegrityError(message, release.site)
     leaves = tuple(output.leaf() for output in release.outputs)
     attestation = release.attestation
     if leaves != attestation.leaves or not attestation_holds(key, attestation):
         message = f"A release of {release.site} does not bear its signature."
-        raise IntegrityError(message)
+        raise IntegrityError(message, release.site)
 
 
 def _line(release: Release, output: Output) -> ReleaseLine:

@@ -237,7 +237,7 @@ class Rounds:
         """Wait while paused; return when the round began."""
         if not self.may_begin():
             message = "The run was stopped."
-            raise RunStoppedError(message, refusal="stopped")
+            raise RunStoppedError(message, cause="stopped")
         return time.monotonic()
 
     def _collect(

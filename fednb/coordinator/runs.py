@@ -97,7 +97,7 @@ class Runs:
         known = self._store.run_of(contract.hash())
         if known is not None and known.run != run:
             message = f"The contract was run already, as {known.run}; request it anew."
-            raise RunError(message, refusal="replayed")
+            raise RunError(message, cause="replayed")
         if known is None:
             self._store.create_run(run, contract.hash(), body, signature)
             self._drive(run, "started")
@@ -114,7 +114,7 @@ class Runs:
         stored = self._store.find_run(run)
         if is_final(stored.status):
             message = f"Run {run} has {stored.status}; it cannot {verb}."
-            raise RunError(message, refusal="stopped")
+            raise RunError(message, cause="stopped")
         if verb == "stop":
             self._stop(stored)
         elif verb == "pause":
@@ -242,7 +242,7 @@ class Runs:
             # nothing is wrong with the run: it waits for the next service
             self._set(run, "paused", "paused")
         elif isinstance(error, SiteDownError) or (
-            isinstance(error, RefusedError) and error.refusal in _PASSING
+            isinstance(error, RefusedError) and error.cause in _PASSING
         ):
             self._set(run, "paused", "paused", fault=fault_of(error))
         else:

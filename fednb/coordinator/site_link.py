@@ -61,11 +61,11 @@ class SiteLink:
             reply = decode_reply(self.send(encode(ask)))
         except VersionError as error:
             message = f"{self.name} runs another version of fednb. {error}"
-            raise VersionError(message) from error
+            raise VersionError(message, self.name) from error
         self.seen = time.time()
         if reply.site != self.name:
             message = f"The answer of {self.name} bears the name {reply.site!r}."
-            raise WireError(message)
+            raise WireError(message, self.name)
         if isinstance(reply, Refusal):
             told = (reply.cause, reply.correlation, reply.fault)
             raise RefusedError(self.name, *told)
@@ -85,7 +85,7 @@ class SiteLink:
         message = (
             f"{self.name} answered a {type(reply).__name__} for a {kind.__name__}."
         )
-        raise WireError(message)
+        raise WireError(message, self.name)
 
     def ping(self) -> State:
         """Return a heartbeat."""

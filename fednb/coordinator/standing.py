@@ -97,4 +97,4 @@ class StandingRequests:
                 f"Statistics of {request.contract.dataset!r} wait for the approval of "
                 f"{', '.join(waiting)}: request {request.hash[:12]}, asked once."
             )
-            raise RunError(message, site=waiting[0], refusal="not-approved")
+            raise RunError(message, site=waiting[0], cause="not-approved")

@@ -347,7 +347,7 @@ def unmask_sum(
             else f"{site} sent a vector but does not take part in this secure sum."
         )
         raise RunError(
-            message, site=site, refusal="unreachable" if absent else "participants"
+            message, site=site, cause="unreachable" if absent else "participants"
         )
     first = vectors[min(sites)]
     total: Ring = np.zeros(first.shape, "<u4" if first.dtype.str == "<u4" else "<u8")
@@ -359,6 +359,6 @@ def unmask_sum(
                 f"shape {total.shape} and type {total.dtype} are expected. Check that "
                 "all sites run the same version of fednb."
             )
-            raise RunError(message, site=site, refusal="malformed")
+            raise RunError(message, site=site, cause="malformed")
         np.add(total, vector, out=total)
     return total

@@ -159,7 +159,7 @@ class ConfinedWorker(WorkerProcess):
             if not full:
                 raise
             message = f"The code wrote more than {self._terms.disk} bytes."
-            raise RunStoppedError(message, refusal="limit") from error
+            raise RunStoppedError(message, cause="limit") from error
 
     def _enclose(self) -> None:
         enclosure = Enclosure(
@@ -179,7 +179,7 @@ class ConfinedWorker(WorkerProcess):
         self.walls = _walls.decode(frame)
         why = objection(self.walls, self._terms.demand)
         if why:
-            raise RunError(why, refusal="no-confinement")
+            raise RunError(why, cause="no-confinement")
 
 
 def environment(folder: str) -> dict[str, str]:

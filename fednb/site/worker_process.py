@@ -87,7 +87,7 @@ class WorkerProcess:
         with self._turn:
             if self._shut or not allowed():
                 message = "The task was stopped before it began."
-                raise RunStoppedError(message, refusal="stopped")
+                raise RunStoppedError(message, cause="stopped")
             return self._run(job, time.monotonic() + seconds, allowed, last)
 
     def kill(self) -> None:
@@ -158,9 +158,9 @@ class WorkerProcess:
             self.close()
             if late:
                 message = "The task took longer than the contract's cap on seconds."
-                raise RunStoppedError(message, refusal="limit")
+                raise RunStoppedError(message, cause="limit")
             message = "The task was stopped."
-            raise RunStoppedError(message, refusal="stopped")
+            raise RunStoppedError(message, cause="stopped")
 
     def _started(self) -> subprocess.Popen[bytes]:
         process = self._process

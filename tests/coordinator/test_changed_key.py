@@ -27,6 +27,7 @@ def test_a_changed_key_is_noticed_and_accepted_by_its_fingerprint(tmp_path):
             site.send = again["a"].send
             with pytest.raises(IntegrityError) as caught:
                 _ = site.datasets
+            assert caught.value.site == "a"
             assert str(caught.value) == (
                 f"The keys of a changed: they were {old}, they are {new}. Ask the site "
                 "owner by telephone. If they changed them, call "

@@ -227,7 +227,7 @@ def test_a_split_column_that_is_none_stops_the_run_without_its_words(tmp_path):
         )
         with pytest.raises(RefusedError) as error:
             fed.request(plan, purpose="a wrong split").start().result()
-        assert error.value.refusal == "data"
+        assert error.value.cause == "data"
         entry = fed.owner(error.value.site).ledger.find(error.value.correlation)
         assert "Column 'sex' holds " in entry.reason
         for site in ("a", "b", "c"):

@@ -168,7 +168,7 @@ def test_a_contract_revoked_in_mid_run_stops_it_and_says_why(world):
     assert max(map(seconds_until_gone, workers)) < 5
     with pytest.raises(RefusedError) as error:
         run.result()
-    assert error.value.refusal == "revoked"
+    assert error.value.cause == "revoked"
     assert "withdrew" not in str(error.value)
     with world.owner(error.value.site) as owner:
         told = owner.ledger.find(error.value.correlation)

@@ -235,7 +235,7 @@ def test_a_site_with_few_patients_refuses():
         pytest.raises(RefusedError) as caught,
     ):
         curves(fed)
-    assert (caught.value.site, caught.value.refusal) == ("west", "disclosure")
+    assert (caught.value.site, caught.value.cause) == ("west", "disclosure")
 
 
 def test_everybody_censored():
@@ -302,7 +302,7 @@ def test_entries_after_exits_are_the_sites_to_mend():
     frames["east"].loc[0, "late"] = 110.0
     with federate(frames) as fed, pytest.raises(RefusedError) as caught:
         curves(fed, entry="late")
-    assert (caught.value.site, caught.value.refusal) == ("east", "data")
+    assert (caught.value.site, caught.value.cause) == ("east", "data")
 
 
 def test_a_column_of_the_wrong_kind_is_refused_before_anybody_is_asked(

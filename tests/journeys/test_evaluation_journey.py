@@ -122,7 +122,7 @@ def test_two_sites_more_or_less_are_refused_by_the_sites_themselves(standard):
     standard.evaluate(model, **settings)
     with pytest.raises(RefusedError) as caught:
         standard.evaluate(model, sites=["a", "b", "c", "d"], **settings)
-    assert caught.value.refusal == "participants"
+    assert caught.value.cause == "participants"
 
 
 def test_what_cannot_be_evaluated_is_said_before_anybody_is_asked(opened):

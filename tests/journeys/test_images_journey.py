@@ -139,7 +139,7 @@ def test_a_contract_revoked_in_mid_run_stops_it_and_says_why(fed):
     assert seconds_until_gone(worker) < 5
     with pytest.raises(RefusedError) as error:
         run.result()
-    assert error.value.refusal == "revoked"
+    assert error.value.cause == "revoked"
     assert error.value.site in SITES
     assert "withdrew" not in str(error.value)
     told = fed.owner(error.value.site).ledger.find(error.value.correlation)

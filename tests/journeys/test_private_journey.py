@@ -60,7 +60,7 @@ def test_a_private_training_runs_costs_what_it_said_and_is_refused_when_spent(ro
         again = fed.request(replace(plan, seed=1), **TERMS)
         with pytest.raises(RefusedError, match="refused") as refused:
             again.start().result()
-        assert refused.value.refusal == "limit"
+        assert refused.value.cause == "limit"
         assert refused.value.site == SITES[1]
         entry = fed.owner(SITES[1]).ledger.find(refused.value.correlation)
         assert "has spent epsilon" in entry.reason

@@ -154,7 +154,7 @@ def test_a_missing_a_foreign_and_a_misshapen_vector_name_their_site(party):
     two = {s: v for s, v in vectors.items() if s != "site-01"}
     with pytest.raises(RunError, match="lacks site-01's vector") as info:
         unmask_sum(two, parties.sites)
-    assert (info.value.site, info.value.refusal) == ("site-01", "unreachable")
+    assert (info.value.site, info.value.cause) == ("site-01", "unreachable")
     with pytest.raises(RunError, match="mallory sent a vector") as info:
         unmask_sum(vectors | {"mallory": vectors["site-00"]}, parties.sites)
     assert info.value.site == "mallory"

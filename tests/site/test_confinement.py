@@ -174,7 +174,7 @@ def test_what_takes_too_long_is_killed_and_leaves_nothing(monkeypatch, tmp_path)
             terms=Terms("where-possible"),
             allowed=lambda: time.monotonic() - began < 1.0,
         )
-    assert error.value.refusal == "stopped"
+    assert error.value.cause == "stopped"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -195,7 +195,7 @@ def test_the_job_is_never_sent_where_a_demanded_wall_lacks():
     terms = Terms("required", without=("network", "calls"))
     with pytest.raises(RunError) as error, ConfinedWorker(terms):
         pass
-    assert error.value.refusal == "no-confinement"
+    assert error.value.cause == "no-confinement"
     assert "network: it was left out; " in str(error.value)
     assert "confinement = 'required'" in str(error.value)
 

@@ -73,7 +73,7 @@ def test_a_task_that_may_not_go_on_is_killed(worker):
     began = time.monotonic()
     with pytest.raises(RunStoppedError, match=r"^The task was stopped\.$") as error:
         run(worker, b"hang", allowed=lambda: time.monotonic() - began < 0.3)
-    assert error.value.refusal == "stopped"
+    assert error.value.cause == "stopped"
     assert gone(process)
     assert run(worker, b"next") == b"done next"
 
@@ -86,7 +86,7 @@ def test_a_task_over_its_time_is_killed_and_says_so(worker):
     assert str(error.value) == (
         "The task took longer than the contract's cap on seconds."
     )
-    assert error.value.refusal == "limit"
+    assert error.value.cause == "limit"
     assert gone(process)
 
 

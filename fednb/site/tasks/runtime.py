@@ -67,7 +67,7 @@ def prepare(device: Device, *, amp: bool, threads: int, gpu_gib: float) -> Runti
     if device == "cpu" or not torch.cuda.is_available():
         if device == "cuda":
             message = "The plan asks for CUDA; this site has none. Use device='auto'."
-            raise RunError(message, refusal="device")
+            raise RunError(message, cause="device")
         return Runtime(torch.device("cpu"), half=False)
     cap_gpu_memory(gpu_gib)
     half = amp and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -58,7 +58,7 @@ def test_auto_without_cuda_is_the_cpu(monkeypatch: pytest.MonkeyPatch):
     assert runtime.device.type == "cpu"
     with pytest.raises(RunError) as caught:
         prepare("cuda", amp=True, threads=threads, gpu_gib=1.0)
-    assert caught.value.refusal == "device"
+    assert caught.value.cause == "device"
 
 
 @pytest.mark.parametrize(("cap", "fraction"), [(4.0, 0.25), (64.0, 1.0)])
