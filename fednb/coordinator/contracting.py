@@ -139,7 +139,7 @@ def draft(
         message = 'Say why: purpose="...". Site owners decide by it.'
         raise PlanError(message)
     privacy = contract_privacy(terms, cards)
-    steps = settle_steps(plan, cards)
+    steps = settle_steps(plan, cards, exact=privacy.profile == "open")
     for step in steps:
         if isinstance(step, HeadPlan) and privacy.profile != "open":
             _check_size(step, cards)

@@ -11,6 +11,7 @@ from fednb.imaging import transforms
 from fednb.models import registry as models
 from fednb.privacy.dp import settle_dp
 from fednb.records.carried import check_carried
+from fednb.records.edges import edges_of, on_owners_grid
 from fednb.records.heads import HeadPlan
 from fednb.records.outcomes import settle_target
 from fednb.records.specs import EmbeddingRef, Plan, SummedPlan
@@ -30,8 +31,19 @@ if TYPE_CHECKING:
     from fednb.records.datasets import Column, DatasetCard
 
 
-def settle_steps(plan: Plan, cards: Mapping[str, DatasetCard]) -> tuple[AnyPlan, ...]:
+def settle_steps(
+    plan: Plan, cards: Mapping[str, DatasetCard], *, exact: bool
+) -> tuple[AnyPlan, ...]:
     """Return the plan's steps with everything that it left open settled.
+
+    Parameters
+    ----------
+    plan
+        One plan, or a study.
+    cards
+        Of the dataset, by site.
+    exact
+        Whether the contract is of the open profile, where times and knots are free.
 
     Raises
     ------
@@ -41,19 +53,27 @@ def settle_steps(plan: Plan, cards: Mapping[str, DatasetCard]) -> tuple[AnyPlan,
     given = plan.steps if isinstance(plan, StudyPlan) else (plan,)
     steps: list[AnyPlan] = []
     for step in given:
-        if isinstance(step, TrainingPlan):
-            steps.append(_settle_training(step, cards))
-        elif isinstance(step, EvaluationPlan | EmbeddingPlan):
-            model = _settle_model(step.model, steps)
-            steps.append(msgspec.structs.replace(step, model=model))
-        else:
-            if isinstance(step, SummedPlan):
-                _check_columns(step, cards)
-            if isinstance(step, HeadPlan):
-                shared = common_columns(step.columns_used(), cards)
-                step = _settle_head(step.settled(shared), steps)
-            steps.append(step)  # type: ignore[arg-type]
+        settled = _settle(step, cards, steps)
+        if not exact:
+            named = [edges.column for edges in edges_of(settled) if edges.values]
+            settled = on_owners_grid(settled, common_columns(named, cards))
+        steps.append(settled)
     return tuple(steps)
+
+
+def _settle(
+    step: Plan, cards: Mapping[str, DatasetCard], before: Sequence[AnyPlan]
+) -> AnyPlan:
+    if isinstance(step, TrainingPlan):
+        return _settle_training(step, cards)
+    if isinstance(step, EvaluationPlan | EmbeddingPlan):
+        return msgspec.structs.replace(step, model=_settle_model(step.model, before))
+    if isinstance(step, SummedPlan):
+        _check_columns(step, cards)
+    if isinstance(step, HeadPlan):
+        shared = common_columns(step.columns_used(), cards)
+        step = _settle_head(step.settled(shared), before)
+    return step  # type: ignore[return-value]
 
 
 def common_columns(

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 MOST_BINS: Final = 400
 MOST_TIMES: Final = 400
-FIXED_BINS: Final = 20
 MOST_LEVELS: Final = 40
 """Labels of a subgroup column (disclosure rule 14)."""
 INTERVALS: Final = 60
@@ -117,8 +116,8 @@ class AssessmentPlan(SummedPlan, frozen=True):
         what is well followed.
     bins
         Of risk, for pairs across sites and for calibration. Outside the open profile a
-        divisor of 20, and `times` lie on the grid of the owners or on the default one:
-        edges that could be slid would find single patients.
+        divisor of 20, and `times` lie on the owners' grid of `duration`: edges that
+        could be slid would find single patients.
     subgroups
         Category or binary columns.
     thresholds
@@ -174,35 +173,6 @@ class AssessmentPlan(SummedPlan, frozen=True):
                 "`at` lies among `times`, and a baseline has a value for each of them, "
                 f"never falling; got at={self.at}, {len(self.times)} times and "
                 f"{len(baseline)} values."
-            )
-            raise PlanError(message)
-
-    def check_fixed(self, duration: Column | None) -> None:
-        """Refuse edges that a requester could slide; the open profile has no need to.
-
-        Parameters
-        ----------
-        duration
-            As owners declare it; None: the model has none.
-
-        Raises
-        ------
-        PlanError
-            Bins or times are others than sites count on.
-        """
-        if FIXED_BINS % self.bins:
-            message = (
-                f"Outside the open profile bins divide {FIXED_BINS}; got {self.bins}. "
-                "Edges that could be slid would find single patients."
-            )
-            raise PlanError(message)
-        known = (*duration.grid(), *default_times(duration)) if duration else ()
-        stray = [t for t in self.times if not any(math.isclose(t, k) for k in known)]
-        if stray:
-            message = (
-                f"Outside the open profile times lie on the owners' grid of "
-                f"{self.duration!r}; {stray[0]:g} does not. Leave them out, or name "
-                "ends of that grid."
             )
             raise PlanError(message)
 
@@ -274,8 +244,14 @@ class AssessmentPlan(SummedPlan, frozen=True):
 
 
 def default_times(duration: Column) -> tuple[float, ...]:
-    """Return the grid of an assessment that names no times."""
-    return tuple(duration.upper * k / INTERVALS for k in range(1, INTERVALS + 1))
+    """Return the grid of an assessment that names no times.
+
+    Where one is an edge of the owners' grid it is so to the last bit: patients who lie
+    on it are on the same side of both.
+    """
+    made = (duration.upper * k / INTERVALS for k in range(1, INTERVALS + 1))
+    grid = duration.grid()
+    return tuple(next((e for e in grid if math.isclose(e, t)), t) for t in made)
 
 
 def _check_ascending(

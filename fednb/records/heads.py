@@ -51,7 +51,8 @@ class HeadPlan(SummedPlan, frozen=True):
         level but the first.
     formula
         In place of `covariates`: ``"age * C(grade) + ns(volume, 10, 30)"``, see
-        `fednb.records.formula`.
+        `fednb.records.formula`; outside the open profile with knots on the owners' grid
+        of the column.
     levels
         Labels by column, the reference first; where none are given the owners' levels
         in their order. Patients with another label are left out.
@@ -207,9 +208,10 @@ class CoxPlan(HeadPlan, frozen=True):
         ``"none"`` for one baseline hazard.
     grid
         Ends of the time intervals, increasing. Pooled fits replace times by them
-        first; a fit stratified by site takes only its baseline hazard on them. Under
-        the standard profile every interval holds the threshold of each site's exits
-        and of all sites' deaths (disclosure rule 10).
+        first; a fit stratified by site takes only its baseline hazard on them. Outside
+        the open profile they are ends of the owners' grid of `duration`, and every
+        interval holds the threshold of each site's exits and of all sites' deaths
+        (disclosure rule 10).
     ties
         ``"efron"`` or ``"breslow"``.
     weights
@@ -227,9 +229,9 @@ class CoxPlan(HeadPlan, frozen=True):
         each of ``age:0-12``, ``age:12-24`` and ``age:24+`` (start < t <= end). Every
         site splits its patients' follow-up by itself. Of fits stratified by site
         without `grid`, `robust` and `ph_test`; nothing is evaluated, since no patient
-        has one score. Under the standard profile the threshold of each site's patients
-        leave in every interval, and as many deaths of all sites lie in it (disclosure
-        rules 9 and 10).
+        has one score. Outside the open profile times are ends of the owners' grid, the
+        threshold of each site's patients leave in every interval, and as many deaths
+        of all sites lie in it (disclosure rules 9 and 10).
     """
 
     duration: str = "time"

@@ -41,7 +41,8 @@ class Survival(Record, frozen=True):
         Upper ends of the intervals of follow-up, in the column's unit; the first
         begins at 0, and later times count to the last. Sites replace times by them, and
         merge those with too few of their own exits. Empty: the grid that the owners
-        declared for `duration`. The partial likelihood of each site needs none.
+        declared for `duration`, of which they are ends in any case outside the open
+        profile. The partial likelihood of each site needs none.
     """
 
     duration: str

@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 
 from fednb.privacy.egress import outputs_of
-from fednb.records.assessment import FIXED_BINS, AssessmentPlan, FixedModel
+from fednb.records.assessment import AssessmentPlan, FixedModel
+from fednb.records.edges import FIXED_BINS
 from fednb.records.specs import SplitSpec
 from fednb.redteam import peers
 from fednb.redteam.outcome import CLOSE, FEDNB, Attack, Outcome, beyond

@@ -17,6 +17,7 @@ from fednb.redteam import (
     risksets,
     sums,
     sybils,
+    times,
 )
 from fednb.redteam.report import Finding, Report
 from fednb.redteam.world import World
@@ -39,6 +40,7 @@ FAMILIES: Final[tuple[Callable[[World], tuple[Attack, ...]], ...]] = (
     gate.attacks,
     sybils.attacks,
     assessments.attacks,
+    times.attacks,
 )
 
 

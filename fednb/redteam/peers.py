@@ -30,7 +30,10 @@ UNVERIFIED: Final = "secure sum, unverified"
 PLAIN: Final = "plain evaluation"
 """Exact figures of ten rows or more: what a threshold alone lets pass."""
 
-LEAST: Final = {DSBASE: 3, VANTAGE6: 5, NVFLARE: 10, PLAIN: 10}
+FREE_EDGES: Final = "threshold, free edges"
+"""Exact counts of ten or more a cell, between any edges: what NVFlare's bins are."""
+
+LEAST: Final = {DSBASE: 3, VANTAGE6: 5, NVFLARE: 10, PLAIN: 10, FREE_EDGES: 10}
 """Smallest number behind an answer."""
 
 LEVELS_MOST, LEVELS_SHARE = 40, 0.33
@@ -87,6 +90,14 @@ def histogram(values: Floats, edges: Sequence[float]) -> NDArray[np.int64] | Non
         return None
     counts, _ = np.histogram(values, bins=np.asarray(edges))
     return counts.astype(np.int64)
+
+
+def cells_between(values: Floats, edges: Sequence[float]) -> NDArray[np.int64] | None:
+    """Return counts between any edges and beyond, or nothing where one is small."""
+    cell = np.searchsorted(np.asarray(edges), values, side="left")
+    counts = np.bincount(cell, minlength=len(edges) + 1)
+    few = int(counts.min()) < LEAST[FREE_EDGES]
+    return None if few else counts.astype(np.int64)
 
 
 def levels(labels: Sequence[str]) -> tuple[str, ...]:

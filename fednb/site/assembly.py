@@ -20,6 +20,7 @@ from fednb.privacy.tables import StatisticsLayout
 from fednb.records.arrays import pack, unpack
 from fednb.records.assessment import AssessmentPlan
 from fednb.records.base import sha256_hex
+from fednb.records.edges import check_edges
 from fednb.records.heads import HeadPlan
 from fednb.records.messages import Release
 from fednb.records.specs import SplitSpec, SummedPlan
@@ -93,11 +94,15 @@ class Assembly:
             Relayed outputs are not what the participants signed.
         FitError
             The head cannot go on.
+        PlanError
+            Times or knots are not on this owner's grid.
         """
         call = self._completed(call)
         plan = contract.steps[call.place.step]
         if contract.standing:
             plan = msgspec.json.decode(call.query, type=AnyPlan)
+        if contract.privacy.profile != "open":
+            check_edges(plan, dataset.manifest.columns)
         layout = None
         if isinstance(plan, StatisticsPlan):
             layout = StatisticsLayout.from_plan(plan, contract.columns)

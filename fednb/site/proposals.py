@@ -14,6 +14,7 @@ from fednb.privacy.egress import outputs_of
 from fednb.privacy.profiles import PROFILES
 from fednb.privacy.shares import check_shares, means_in
 from fednb.records.carried import check_carried
+from fednb.records.edges import check_edges
 from fednb.records.tasks import (
     AnyPlan,
     DescribePlan,
@@ -94,6 +95,8 @@ def _outputs(contract: Contract, manifest: Manifest) -> Iterator[Decision]:
     try:
         for plan in contract.steps:
             check_plan(plan, manifest)
+            if contract.privacy.profile != "open":
+                check_edges(plan, manifest.columns)
         derived = outputs_of(
             contract.steps,
             parameters=contract.parameters,

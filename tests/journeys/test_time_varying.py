@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +12,7 @@ from matplotlib import pyplot as plt
 from pooled_rows import split
 
 from fednb.embedded.federation import Federation
-from fednb.errors import FednbError, InputError, PlanError, UnknownNameError
+from fednb.errors import InputError, PlanError, RefusedError, UnknownNameError
 from fednb.records.heads import CoxPlan
 from fednb.records.specs import SplitSpec
 
@@ -141,7 +142,7 @@ def test_the_test_of_assumptions_names_the_next_step(prison, capsys):
 def test_a_standard_fit_has_steps_where_every_interval_holds_patients(breast):
     fed, pooled = breast
     names = ("age", "tsize", "pnodes", "progrec")
-    varying = {"progrec": (730,)}
+    varying = {"progrec": (1000,)}
     plan = CoxPlan(
         duration="time", event="cens", covariates=names, time_varying=varying, **WHOLE
     )
@@ -157,14 +158,12 @@ def test_a_standard_fit_has_steps_where_every_interval_holds_patients(breast):
     )
     gap = np.abs(ours.params_ - theirs.params_[found]) / theirs.standard_errors_[found]
     assert gap.max() < 0.2
-    # who leaves in the first month is fewer than ten at each site
-    early = CoxPlan(**{**WHOLE, **_fields(plan), "time_varying": {"progrec": (30,)}})
-    with pytest.raises(FednbError):
-        fit(fed, early)
-
-
-def _fields(plan: CoxPlan) -> dict[str, object]:
-    return {n: getattr(plan, n) for n in ("duration", "event", "covariates")}
+    # fewer than ten leave after day 2500
+    with pytest.raises(RefusedError, match="disclosure rules"):
+        fit(fed, msgspec.structs.replace(plan, time_varying={"progrec": (2500,)}))
+    message = r"owners' grid of 'time' \(0, 500, 1000 \.\.\.\); 30\.0 does not\."
+    with pytest.raises(PlanError, match=message):
+        fit(fed, msgspec.structs.replace(plan, time_varying={"progrec": (30,)}))
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,8 @@ BEYOND = {
     "sliding bins of a calibration",
     "nested subgroups of an assessment",
     "assessment of one patient's score",
+    "bisected exit times",
+    "slid knots of a spline",
 }
 """What the reference does not list, made on fednb and on a peer's rule."""
 

@@ -10,10 +10,9 @@ from assessed import MODEL, assess, patients
 from sksurv.metrics import brier_score, concordance_index_ipcw, cumulative_dynamic_auc
 from sksurv.util import Surv
 
-from fednb.errors import FitError, PlanError
+from fednb.errors import FitError
 from fednb.privacy.profiles import STANDARD
 from fednb.records.assessment import AssessmentPlan, FixedModel
-from fednb.records.datasets import Column
 from fednb.results.performance import performance_of
 from fednb.survival.concordance import auc_counts, concordance_counts
 from fednb.survival.logistic import fit as logistic_fit
@@ -196,16 +195,6 @@ def test_no_column_moves_one_patient_alone(tmp_path, few, allow):
             continue
         with pytest.raises(AssertionError, match=r"disclosure\.6-dominance"):
             assess(plan, tables, tmp_path, "standard")
-
-
-def test_edges_that_could_be_slid_are_refused_outside_the_open_profile():
-    own = Column("time", "number", lower=0.0, upper=120.0, step=12.0)
-    AssessmentPlan(MODEL, "time", "event", bins=10).check_fixed(own)
-    AssessmentPlan(MODEL, "time", "event", times=(2.0, 24.0)).check_fixed(own)
-    with pytest.raises(PlanError, match=r"bins divide 20; got 19\."):
-        AssessmentPlan(MODEL, "time", "event", bins=19).check_fixed(own)
-    with pytest.raises(PlanError, match=r"grid of 'time'; 23\.9 does"):
-        AssessmentPlan(MODEL, "time", "event", times=(12, 23.9)).check_fixed(own)
 
 
 def test_nothing_exact_leaves_a_standard_site(tmp_path):
