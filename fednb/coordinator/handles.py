@@ -13,7 +13,13 @@ from fednb.display import html, text
 from fednb.display.contract import contract_html, contract_text
 from fednb.display.hooks import Shown
 from fednb.display.progress import RunProgress
-from fednb.errors import FednbError, RefusedError, RunError, RunStoppedError
+from fednb.errors import (
+    FednbError,
+    PlanError,
+    RefusedError,
+    RunError,
+    RunStoppedError,
+)
 from fednb.records.base import canonical
 from fednb.records.service import (
     FINAL,
@@ -160,9 +166,14 @@ class Request(Shown):
 
         Raises
         ------
+        PlanError
+            It is of statistics, which are asked for without a run.
         RunError
             Not every owner has approved, or the contract was run already.
         """
+        if self.contract.standing:
+            message = "Statistics have no run: ask fed.statistics(dataset, columns)."
+            raise PlanError(message)
         status = self.status
         waiting = undecided(status)
         if waiting:

@@ -16,6 +16,7 @@ from fednb.errors import (
     SiteDownError,
     UnknownNameError,
 )
+from fednb.records.tasks import StatisticsPlan
 
 SITES = ("a", "b", "c")
 
@@ -217,3 +218,12 @@ def test_a_federation_is_found_and_searched(private):
     assert [d.card.site for d in found] == list(SITES)
     assert len(private.datasets.search(modality="MR")) == 0
     assert len(private.datasets.search(min_subjects=61)) == 0
+
+
+def test_a_contract_of_statistics_has_no_run(fresh):
+    request = fresh.request(StatisticsPlan(("age",)), purpose="ages")
+    with pytest.raises(PlanError) as caught:
+        request.start()
+    assert str(caught.value) == (
+        "Statistics have no run: ask fed.statistics(dataset, columns)."
+    )
