@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from fednb.errors import DatasetError
+from fednb.records.base import file_sha256
 from fednb.records.datasets import Column
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def table_hash(path: Path) -> str:
         The file cannot be read.
     """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_sha256(path)
     except OSError as error:
         text = f"{path.name}: cannot be read ({error.strerror})"
         raise DatasetError([text]) from error

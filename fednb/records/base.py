@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
 from fednb.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_NAME: Final = 200
 """Characters of a name that another party chose: names are kept in ledgers."""
@@ -71,6 +74,18 @@ def canonical(record: Record) -> bytes:
         message = f"{type(record).__name__} holds what it cannot: {error}."
         raise InputError(message) from error
     return msgspec.json.encode(read, order="deterministic")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, which is never in memory as a whole.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sha256_hex(data: bytes | memoryview) -> str:

@@ -22,7 +22,7 @@ from fednb.imaging.quality import survey
 from fednb.imaging.tables import PATIENT, read_raw
 from fednb.privacy.disclosure import round_count
 from fednb.privacy.profiles import PROFILES
-from fednb.records.base import canonical, check_name, sha256_hex
+from fednb.records.base import canonical, check_name, file_sha256, sha256_hex
 from fednb.records.datasets import Column, DatasetCard, Manifest
 from fednb.site.mock import mock_images, mock_table
 
@@ -244,11 +244,10 @@ class Catalog:
         """Whether the table and every volume still have their registered hashes."""
         dataset = self.get(name)
         try:
-            table = sha256_hex(Path(dataset.table).read_bytes())
-            if table != dataset.manifest.table_sha256:
+            if file_sha256(Path(dataset.table)) != dataset.manifest.table_sha256:
                 return False
             return all(
-                sha256_hex((Path(dataset.images) / v.path).read_bytes()) == v.sha256
+                file_sha256(Path(dataset.images) / v.path) == v.sha256
                 for v in dataset.manifest.volumes
             )
         except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
     from fednb.survival.registry import Analysis
 
 _KEPT_HALVES = 4
+_KEPT_PATIENTS = 50_000
+"""Patients of all kept halves together: a large table's is kept alone."""
+_CORES = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""Sites of one process that compute at a time: more would only take memory."""
 INITIALISE_SECONDS = 120.0
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Progress | JobResult)
@@ -76,6 +81,14 @@ class Product:
         return next((d for d in self.decisions if not d.allow), None)
 
 
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """A half that is kept between the rounds of a run, and the patients it is of."""
+
+    half: SiteHalf
+    patients: int
+
+
 @dataclass
 class Executor:
     """Runs the work of one site, one task at a time.
@@ -88,7 +101,7 @@ class Executor:
 
     worker: WorkerProcess
     _stopped: set[str] = field(default_factory=set)
-    _halves: dict[tuple[str, int], SiteHalf] = field(default_factory=dict)
+    _halves: dict[tuple[str, int], _Kept] = field(default_factory=dict)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def stop(self, run: str) -> None:
@@ -128,7 +141,7 @@ class Executor:
             The task failed, was stopped, or exceeded a cap.
         """
         if self.is_light(work):
-            with self._turn:
+            with self._turn, _CORES:
                 return self._light(work)
 
         self._check_initial(work)
@@ -222,7 +235,8 @@ class Executor:
             message = f"{type(plan).__name__} lacks its analysis."
             raise FednbError(message)
         key = (work.place.run, work.place.step)
-        half = self._halves.get(key)
+        kept = self._halves.get(key)
+        half = kept.half if kept else None
         begun: tuple[Decision, ...] = ()
         # a first round that was not released is settled anew: its book has gone
         if half is None or work.round == 0:
@@ -241,11 +255,20 @@ class Executor:
             begun = settled(_job(work), work.page.book)
         if begun.value is None:
             return None, begun.decisions
-        while len(self._halves) >= _KEPT_HALVES:
-            del self._halves[next(iter(self._halves))]
+        self._make_room(len(work.manifest.patients))
         half = site_half(begun.value, analysis, work.columns)
-        self._halves[work.place.run, work.place.step] = half
+        kept = _Kept(half, len(work.manifest.patients))
+        self._halves[work.place.run, work.place.step] = kept
         return half, begun.decisions
+
+    def _make_room(self, patients: int) -> None:
+        """Let go of the oldest halves; a run that goes on with one builds it anew."""
+        while self._halves:
+            held = patients + sum(kept.patients for kept in self._halves.values())
+            if len(self._halves) < _KEPT_HALVES and held <= _KEPT_PATIENTS:
+                return
+            # a copy: another run may be stopped meanwhile
+            self._halves.pop(next(iter(tuple(self._halves))), None)
 
 
 def run_job(

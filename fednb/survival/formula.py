@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fednb.errors import PlanError, UnknownNameError
-from fednb.records.formula import Factor, Term, term_text
+from fednb.records.formula import Factor, Term, term_text, term_width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,17 +101,21 @@ class Terms:
         Returns
         -------
         numpy.ndarray
-            Shape (n, q); NaN where a value is missing or a label is not a level.
+            Shape (n, q), a column after the other in memory; NaN where a value is
+            missing or a label is not a level.
         """
-        parts = [np.zeros((n, 0))]
-        for term in self.terms:
+        widths = [term_width(term, self.levels) for term in self.terms]
+        found = np.empty((n, sum(widths)), order="F")
+        first = 0
+        for term, width in zip(self.terms, widths, strict=True):
             block = np.ones((n, 1))
             for factor in term:
                 values = self._values(factor, table)
-                width = block.shape[1] * values.shape[1]
-                block = (block[:, :, None] * values[:, None, :]).reshape(n, width)
-            parts.append(block)
-        return np.concatenate(parts, axis=1)
+                wide = block.shape[1] * values.shape[1]
+                block = (block[:, :, None] * values[:, None, :]).reshape(n, wide)
+            found[:, first : first + width] = block
+            first += width
+        return found
 
     def _is_binary(self, factor: Factor) -> bool:
         if factor.kind in {"bs", "ns"}:

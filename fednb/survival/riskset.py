@@ -115,7 +115,11 @@ class RiskSets:
         rows = rows.take(order)
         self._index_deaths(rows)
         self._index_rows(rows)
-        self._columns = np.ascontiguousarray(values[order[self._kept]].T)
+        taken = order[self._kept]
+        self._columns = np.empty((self.p, taken.size))
+        for k in range(self.p):
+            # a column at a time: no second copy of all
+            self._columns[k] = values[:, k][taken]
         self._centre()
 
     def _index_deaths(self, rows: Rows) -> None:

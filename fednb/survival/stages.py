@@ -103,14 +103,19 @@ class HeadState:
         return (*kept, INTERCEPT) if design.family == "logistic" else kept
 
     def standardise(self, x: Floats, design: Fixed) -> Floats:
-        """Return the design matrix of the fit from raw columns, shape (n, p)."""
+        """Return the design matrix of the fit from raw columns, shape (n, p).
+
+        A column after the other in memory: beside the matrix little is needed.
+        """
         if self.scale is None:
             message = "The columns' moments are not known yet."
             raise InputError(message)
-        z = self.scale.apply(x[:, list(self.kept)])
-        if design.family == "logistic":
-            z = np.column_stack([z, np.ones(len(z))])
-        return np.ascontiguousarray(z)
+        z = np.ones((len(x), len(self.names(design))), order="F")
+        for k, (j, mean, std) in enumerate(
+            zip(self.kept, self.scale.mean, self.scale.std, strict=True)
+        ):
+            z[:, k] = (x[:, j] - mean) / std
+        return z
 
 
 def moments_size(design: Fixed) -> int:

@@ -12,7 +12,6 @@ from fednb.privacy.joint import held, safe_joint
 from fednb.privacy.rounding import round_count
 from fednb.privacy.rules import THRESHOLD
 from fednb.records.assessment import AssessmentPlan
-from fednb.site.tasks.heads import load_embedding
 from fednb.site.tasks.pairs import (
     Placed,
     Rows,
@@ -24,6 +23,7 @@ from fednb.site.tasks.pairs import (
     weighted_pairs,
 )
 from fednb.site.tasks.table import table_of
+from fednb.site.tasks.taken import load_embedding, rows_of
 from fednb.survival.brier import brier_sums
 from fednb.survival.censoring import intervals_of
 from fednb.survival.decision_curve import threshold_cells
@@ -105,8 +105,7 @@ class Assess:
         return self._design.layout(state.phase).join(blocks), decisions
 
     def _read(self, job: Job, plan: AssessmentPlan) -> Rows:
-        names = ("train", "validation", "test") if plan.on == "all" else (plan.on,)
-        index = np.sort(np.concatenate([np.asarray(job.split[n], int) for n in names]))
+        index = rows_of(job.split, plan.on)
         parts = []
         embedding = load_embedding(job, plan)
         if embedding is not None:

@@ -16,10 +16,13 @@ from fednb.privacy.rules import Safe
 from fednb.records.assessment import AssessmentPlan
 from fednb.records.heads import HeadPlan
 from fednb.records.specs import SummedPlan
-from fednb.site.tasks.heads import load_embedding
 from fednb.site.tasks.table import table_of
+from fednb.site.tasks.taken import load_embedding
+from fednb.survival.formula import level_codes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from fednb.records.outputs import Decision
@@ -49,12 +52,13 @@ def settled(job: Job, book: FitBook) -> Safe[Job]:
     if not isinstance(job.plan, HeadPlan):
         whole = book.patients(FITTED, able, able)
         split = {"train": _indices(whole), "validation": (), "test": ()}
-        return _drawn(msgspec.structs.replace(job, split=split), book, (whole,))
-    asked = [(FITTED, job.plan.fit_on)]
+        made = msgspec.structs.replace(job, split=split)
+        return _drawn(made, book, (able,), (whole,))
+    asked = [(FITTED, _part(job, job.plan.fit_on) & able)]
     if job.plan.evaluate_on != "none":
-        asked.append((EVALUATED, job.plan.evaluate_on))
-    found = [book.patients(s, _part(job, part) & able, able) for s, part in asked]
-    drawn = _drawn(job, book, tuple(found))
+        asked.append((EVALUATED, _part(job, job.plan.evaluate_on) & able))
+    found = [book.patients(series, members, able) for series, members in asked]
+    drawn = _drawn(job, book, [members for _, members in asked], tuple(found))
     if drawn.value is None:
         return drawn
     patients = [_indices(safe) for safe in found] + [()]
@@ -70,8 +74,9 @@ def _assessed(
     job: Job, plan: AssessmentPlan, book: FitBook, able: Members
 ) -> Safe[Job]:
     """Return an assessment's job on the patients that the rules let it have."""
-    found = book.patients(EVALUATED, _part(job, plan.on) & able, able)
-    drawn = _drawn(job, book, (found,))
+    asked = _part(job, plan.on) & able
+    found = book.patients(EVALUATED, asked, able)
+    drawn = _drawn(job, book, (asked,), (found,))
     if drawn.value is None:
         return drawn
     split = {"train": (), "validation": (), "test": _indices(found)}
@@ -79,12 +84,18 @@ def _assessed(
     return Safe(msgspec.structs.replace(job, plan=plan, split=split), drawn.decisions)
 
 
-def _drawn(job: Job, book: FitBook, found: tuple[Safe[Members], ...]) -> Safe[Job]:
-    """Draw on the budget where every cohort may be had."""
+def _drawn(
+    job: Job,
+    book: FitBook,
+    asked: Sequence[Members],
+    found: tuple[Safe[Members], ...],
+) -> Safe[Job]:
+    """Draw on the budget, whether or not every cohort may be had."""
     decisions: tuple[Decision, ...] = tuple(d for safe in found for d in safe.decisions)
     chosen = [safe.value for safe in found if safe.value is not None]
     if len(chosen) < len(found):
-        return Safe(None, decisions)
+        # that they cannot be had tells of them, too: it is counted as if they were
+        return Safe(None, (*decisions, book.draw(asked)))
     drawn = book.draw(chosen)
     return Safe(job if drawn.allow else None, (*decisions, drawn))
 
@@ -109,6 +120,11 @@ def _complete(job: Job) -> Members:
     for name in plan.needs() if isinstance(plan, SummedPlan) else ():
         values = table[name]
         whole &= np.isfinite(values) if values.dtype.kind == "f" else values != ""
+    if isinstance(plan, HeadPlan):
+        # whose label is none of the plan's takes no part: labels choose cohorts, too
+        declared = {column.name: column for column in job.columns}
+        for name, levels in plan.levels.items():
+            whole &= level_codes(table[name], declared[name], levels) >= 0
     if isinstance(plan, HeadPlan | AssessmentPlan):
         embedding = load_embedding(job, plan)
         if embedding is not None:

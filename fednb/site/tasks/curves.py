@@ -182,6 +182,9 @@ def _rows(
     whole = np.isfinite(np.column_stack(columns)).all(axis=1) & (group >= 0)
     # the split holds the patients that the rules let the step have
     whole &= np.isin(np.arange(time.size), np.concatenate(list(job.split.values())))
+    if whole.sum() < job.threshold:
+        # not even an error may tell of so few
+        whole[:] = False
     late = None if entry is None else entry[whole]
     try:
         return SurvivalRows.of(time[whole], cause[whole], group[whole], late)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from fednb.errors import DatasetError
 from fednb.privacy.disclosure import check_dominance, round_count
@@ -22,6 +21,13 @@ from fednb.site.tasks.periods import (
     squares_share,
 )
 from fednb.site.tasks.table import table_of
+from fednb.site.tasks.taken import (
+    check_follow_up,
+    complete,
+    load_embedding,
+    rows_of,
+    taken,
+)
 from fednb.survival.concordance import auc_counts, concordance_counts
 from fednb.survival.episodes import split
 from fednb.survival.formula import column_bounds, level_codes
@@ -33,14 +39,12 @@ from fednb.survival.rows import check_rows
 from fednb.survival.sandwich import meat_vector
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fednb.privacy.profiles import Profile
-    from fednb.records.assessment import AssessmentPlan
     from fednb.records.datasets import Column
-    from fednb.records.heads import HeadPlan
     from fednb.records.outputs import Decision
     from fednb.site.tasks.job import Job
     from fednb.survival.protocol import HeadDesign, HeadState
@@ -49,14 +53,22 @@ if TYPE_CHECKING:
     Table = Mapping[str, NDArray[np.generic]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Rows:
-    """Complete rows of some patients: raw columns of the design, and the outcome."""
+    """Complete rows of some patients: raw columns of the design, and the outcome.
 
-    x: Floats
+    The columns are built when they are asked for, from those of the table.
+    """
+
+    build: Callable[[], Floats]
     survival: Survival
     time: Floats
     event: Floats
+
+    @property
+    def n(self) -> int:
+        """Number of patients."""
+        return len(self.event)
 
 
 class Head:
@@ -84,6 +96,7 @@ class Head:
             message = f"{type(plan).__name__} is not a head."
             raise DatasetError([message])
         self._plan = plan
+        self._least = job.threshold
         self._design = design
         self._columns = {column.name: column for column in columns}
         table = table_of(job)
@@ -125,37 +138,48 @@ class Head:
     def _rows(
         self, table: Table, split: Mapping[str, tuple[int, ...]], part: str
     ) -> _Rows:
-        names = ("train", "validation", "test") if part == "all" else (part,)
-        index = np.sort(np.concatenate([np.asarray(split[n], int) for n in names]))
-        taken = {name: values[index] for name, values in table.items()}
-        x = self._design.terms.build(taken, len(index))
+        index = rows_of(split, part)
+        here = taken(table, self._plan.needs(), index)
+        build = partial(self._build, here, index)
+        finite = np.isfinite(build()).all(axis=1)
+        plan = self._plan
+        if isinstance(plan, LogisticPlan):
+            event = _numbers(here, plan.target)
+            whole = finite & np.isfinite(event)
+            rows = Survival(event[whole], event[whole])
+            return _Rows(partial(build, whole), rows, event[whole], event[whole])
+        found = {
+            "time": _numbers(here, plan.duration),
+            "event": _numbers(here, plan.event),
+        }
+        if plan.entry:
+            found["entry"] = _numbers(here, plan.entry)
+        if plan.weights:
+            bounds = column_bounds(self._columns[plan.weights])
+            found["weights"] = np.clip(_numbers(here, plan.weights), *bounds)
+        if plan.strata_columns:
+            found["strata"] = self._strata(here, len(index))
+        whole = np.asarray(finite)
+        for values in found.values():
+            np.logical_and(whole, np.isfinite(values), out=whole)
+        kept = {name: values[whole] for name, values in found.items()}
+        check_follow_up(kept, self._least)
+        survival = Survival(**kept)
+        return _Rows(partial(build, whole), survival, kept["time"], kept["event"])
+
+    def _build(
+        self,
+        here: Table,
+        index: NDArray[np.intp],
+        whole: NDArray[np.bool_] | None = None,
+    ) -> Floats:
+        """Return the design's raw columns of some rows, or of the complete ones."""
+        x = self._design.terms.build(here, len(index))
         if self._embedding is not None:
             x = np.concatenate([self._embedding[index], x], axis=1)
         if self._design.cox.steps:
             x = x[:, list(self._design.cox.steps.source)]
-        plan = self._plan
-        if isinstance(plan, LogisticPlan):
-            event = _numbers(taken, plan.target)
-            whole = np.isfinite(x).all(axis=1) & np.isfinite(event)
-            rows = Survival(event[whole], event[whole])
-            return _Rows(x[whole], rows, event[whole], event[whole])
-        found = {
-            "time": _numbers(taken, plan.duration),
-            "event": _numbers(taken, plan.event),
-        }
-        if plan.entry:
-            found["entry"] = _numbers(taken, plan.entry)
-        if plan.weights:
-            bounds = column_bounds(self._columns[plan.weights])
-            found["weights"] = np.clip(_numbers(taken, plan.weights), *bounds)
-        if plan.strata_columns:
-            found["strata"] = self._strata(taken, len(index))
-        whole = np.asarray(np.isfinite(x).all(axis=1))
-        for values in found.values():
-            np.logical_and(whole, np.isfinite(values), out=whole)
-        kept = {name: values[whole] for name, values in found.items()}
-        _check_follow_up(kept)
-        return _Rows(x[whole], Survival(**kept), kept["time"], kept["event"])
+        return x if whole is None else complete(x, whole)
 
     def _strata(self, table: Table, n: int) -> Floats:
         """Return codes of the strata, NaN where a label is missing or none of them."""
@@ -169,7 +193,7 @@ class Head:
     def _check(
         self, rows: _Rows, state: HeadState, profile: Profile
     ) -> tuple[Decision, ...]:
-        n, least = len(rows.x), profile.threshold
+        n, least = rows.n, profile.threshold
         reason = f"{n} patients with complete values; the threshold is {least}."
         found = [THRESHOLD.decide(reason, profile, allow=n >= least)]
         if rows.survival.weights is not None:
@@ -194,7 +218,7 @@ class Head:
         found.append(PARAMETERS.decide(reason, profile, allow=few))
         found.append(self._check_levels(state, profile))
         found += check_pooled(self._design, state, profile)
-        if rows is self._fit:
+        if state.phase != "metrics":
             found.append(self._check_leverage(state, profile))
         if state.deaths is not None and state.deaths.size:
             fewest = int(state.deaths.min())
@@ -237,18 +261,22 @@ class Head:
     def _largest_leverage(self, state: HeadState) -> float:
         z = self._standardised(state)
         if state.observed is None:
-            return float(np.square(z).max(initial=0.0)) / max(state.n, 1)
+            largest = float(max(z.max(initial=0.0), -z.min(initial=0.0)))
+            return largest**2 / max(state.n, 1)
         spans = self._design.cox.steps.taken(state.kept)
         return squares_share(z, spans, self._fit.survival, state.observed)
 
     def _standardised(self, state: HeadState) -> Floats:
         if self._z is None:
-            self._z = state.standardise(self._fit.x, self._design)
+            self._z = state.standardise(self._fit.build(), self._design)
         return self._z
 
     def _moments(self, rows: _Rows, profile: Profile) -> Floats:
-        z = (rows.x - np.asarray(self._design.center)) / np.asarray(self._design.half)
-        n, events = len(z), int(rows.event.sum())
+        z = rows.build()
+        places = zip(self._design.center, self._design.half, strict=True)
+        for j, (center, half) in enumerate(places):
+            z[:, j] = (z[:, j] - center) / half
+        n, events = rows.n, int(rows.event.sum())
         if self._design.cox.steps:
             spans = self._design.cox.steps.windows
             whole = [round_count(n, profile), round_count(events, profile)]
@@ -308,7 +336,7 @@ class Head:
         unit = cox.longest if cox.ph_test == "identity" else 1.0
         entry = survival.entry
         table = check_rows(
-            len(rows.x),
+            rows.n,
             rows.time / unit,
             rows.event,
             None if entry is None else np.asarray(entry) / unit,
@@ -343,13 +371,15 @@ class Head:
         return GridRows(z, rows.survival, cox.grid, cox.groups)
 
     def _metrics(self, rows: _Rows, state: HeadState, profile: Profile) -> Floats:
-        risk = state.standardise(rows.x, self._design) @ _trial(state)
+        z = state.standardise(rows.build(), self._design)
+        # a row after the other: equal rows have equal risks, to the last bit
+        risk = np.ascontiguousarray(z) @ _trial(state)
         if self._design.family == "cox":
             pairs = concordance_counts(rows.time, rows.event, risk)
         else:
             pairs = auc_counts(rows.event, risk)
         counts = (
-            len(rows.x),
+            rows.n,
             int(rows.event.sum()),
             pairs.concordant,
             pairs.tied,
@@ -367,33 +397,3 @@ def _trial(state: HeadState) -> Floats:
         message = "The fit was not begun."
         raise DatasetError([message])
     return state.newton.trial
-
-
-def _check_follow_up(columns: Mapping[str, Floats]) -> None:
-    """Refuse times and weights that no model can be fitted to."""
-    time = columns["time"]
-    problems = {
-        "have a negative follow-up time": time < 0,
-        "enter at or after their exit": columns.get("entry", time - 1) >= time,
-        "have a weight that is not positive": columns.get("weights", time + 1) <= 0,
-    }
-    wrong = [
-        f"{int(bad.sum())} patients {what}; correct or remove them"
-        for what, bad in problems.items()
-        if bad.any()
-    ]
-    if wrong:
-        raise DatasetError(wrong)
-
-
-def load_embedding(job: Job, plan: HeadPlan | AssessmentPlan) -> Floats | None:
-    """Return a model's features from stored embeddings, shape (n, width)."""
-    if plan.features == "none" or not job.embedding:
-        return None
-    path = Path(job.work) / "embeddings" / job.embedding
-    if not path.is_file():
-        raise DatasetError([f"The embeddings {job.embedding} are not at this site."])
-    stored = load_file(path)
-    if plan.features == "score":
-        return np.asarray(stored["score"], dtype=np.float64).reshape(-1, 1)
-    return np.asarray(stored["embedding"], dtype=np.float64)

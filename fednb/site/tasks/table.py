@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-from functools import lru_cache, partial
+import threading
+from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from fednb.errors import DatasetError, UnknownNameError
 from fednb.privacy.cells import safe_count
+from fednb.site.tasks.csv_table import PATIENT, read_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,24 +23,31 @@ if TYPE_CHECKING:
     from fednb.privacy.profiles import Profile
     from fednb.records.datasets import Column
     from fednb.records.outputs import Decision
+    from fednb.site.tasks.csv_table import Values
     from fednb.site.tasks.job import Job
 
-    Values = NDArray[np.float64] | NDArray[np.str_]
     Table = dict[str, Values]
+    Version = tuple[Path, tuple[int, int, int], tuple[tuple[str, str], ...]]
 
-PATIENT: Final = "patient_id"
-"""Name of the column that identifies a patient."""
+__all__ = [
+    "KEPT_BYTES",
+    "PATIENT",
+    "codes",
+    "count_cell",
+    "load_table",
+    "numbers",
+    "table_of",
+]
 
-MISSING: Final = frozenset(
-    {"", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A"}
-)
-"""How tables write that a value is missing."""
+KEPT_BYTES: Final = 256 * 2**20
+"""What the tables kept in memory take at most, all sites of a process together."""
 
 
 def load_table(path: str | Path, columns: Iterable[Column] = ()) -> Table:
     """Return a clinical table by column, one row a patient.
 
-    The last few tables are kept; a file that changes in size or time is read anew.
+    Tables used last are kept, up to `KEPT_BYTES`; a file that changes in size or time
+    is read anew.
 
     Parameters
     ----------
@@ -68,7 +77,7 @@ def load_table(path: str | Path, columns: Iterable[Column] = ()) -> Table:
         raise DatasetError([problem]) from error
     kinds = tuple(sorted((column.name, column.kind) for column in columns))
     version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-    return dict(_read(file, version, kinds))
+    return dict(_kept.table((file, version, kinds)))
 
 
 def table_of(job: Job) -> Table:
@@ -155,78 +164,38 @@ def count_cell(
     return safe.value or 0
 
 
+class _Kept:
+    """The tables used last; one is read at a time, and never twice."""
+
+    def __init__(self) -> None:
+        self._tables: OrderedDict[Version, Table] = OrderedDict()
+        self._turn = threading.Lock()
+
+    def table(self, version: Version) -> Table:
+        """Return a table as a file has it; this is read where it is not kept."""
+        with self._turn:
+            if version not in self._tables:
+                file, _, kinds = version
+                self._tables[version] = read_columns(file, dict(kinds))
+            self._tables.move_to_end(version)
+            self._let_go()
+            return self._tables[version]
+
+    def _let_go(self) -> None:
+        sizes = [sum(c.nbytes for c in t.values()) for t in self._tables.values()]
+        most = sum(sizes)
+        # the newest, last, stays however large it is
+        for size in sizes[:-1]:
+            if most <= KEPT_BYTES:
+                return
+            most -= size
+            self._tables.popitem(last=False)
+
+
+_kept = _Kept()
+
+
 def _column(table: Mapping[str, Values], name: str) -> Values:
     if name not in table:
         raise UnknownNameError("column", name, table)
     return table[name]
-
-
-@lru_cache(maxsize=8)
-def _read(
-    file: Path, version: tuple[int, int, int], kinds: tuple[tuple[str, str], ...]
-) -> Table:
-    """Read and parse; `version` is there to tell a changed file from a kept one."""
-    del version
-    header, rows = _rows(file)
-    if not rows or PATIENT not in header:
-        problem = f"the table {file.name} has no rows or no column {PATIENT!r}"
-        raise DatasetError([problem])
-    texts = dict(zip(header, zip(*rows, strict=True), strict=True))
-    declared = dict(kinds)
-    table: Table = {}
-    for name, column in texts.items():
-        text = np.array(column, dtype=np.str_)
-        if name == PATIENT:
-            table[name] = _patients(text)
-        else:
-            table[name] = _values(name, text, declared.get(name, ""))
-        table[name].flags.writeable = False
-    return table
-
-
-def _rows(file: Path) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows, all of the header's length."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            lines = [line for line in csv.reader(stream, strict=True) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        problem = f"the table {file.name} cannot be read as CSV: {error}"
-        raise DatasetError([problem]) from error
-    header, rows = (lines[0], lines[1:]) if lines else ([], [])
-    problems = [
-        f"the table's row {i} has {len(row)} values; its header has {len(header)}"
-        for i, row in enumerate(rows, start=1)
-        if len(row) != len(header)
-    ]
-    if len(set(header)) < len(header):
-        problems.append(f"the table names a column twice: {header}")
-    if problems:
-        raise DatasetError(problems)
-    return header, rows
-
-
-def _patients(ids: NDArray[np.str_]) -> NDArray[np.str_]:
-    """Refuse a patient without an id or with two rows: a row is a patient (rule 1)."""
-    distinct, counts = np.unique(ids, return_counts=True)
-    problems = [
-        f"patient '{name}' has {count} rows; keep one"
-        for name, count in zip(distinct[counts > 1], counts[counts > 1], strict=True)
-    ]
-    if "" in distinct:
-        problems.append(f"a row has no {PATIENT}")
-    if problems:
-        raise DatasetError(problems)
-    return ids
-
-
-def _values(name: str, text: NDArray[np.str_], kind: str) -> Values:
-    """Parse a column: text if declared a category, else numbers where possible."""
-    missing = np.isin(text, list(MISSING))
-    if kind != "category":
-        try:
-            return np.where(missing, "nan", text).astype(np.float64)
-        except ValueError as error:
-            if kind:
-                problem = f"column {name!r} is declared a {kind}, but {error}"
-                raise DatasetError([problem]) from error
-    return np.where(missing, "", text)

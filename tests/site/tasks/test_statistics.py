@@ -286,3 +286,37 @@ def test_a_missing_table_and_other_patients_are_refused(job_of, tmp_path):
     fewer = msgspec.structs.replace(job.manifest, patients=("p0",))
     with pytest.raises(DatasetError, match="the table has 30 patients, the manifest 1"):
         describe(msgspec.structs.replace(job, manifest=fewer), STANDARD)
+
+
+def test_a_column_that_is_no_number_late_in_a_long_table_is_text(tmp_path):
+    path = tmp_path / "t.csv"
+    rows = [f"p{i},{i}.25,{'NA' if i % 7 else i},{i}" for i in range(9000)]
+    rows[8500] = "p8500,1e3,inf,late"
+    path.write_text("patient_id,age,gap,code\n\n" + "\r\n".join(rows))
+    table = load_table(path, COLUMNS[:1])
+    assert list(table) == ["patient_id", "age", "gap", "code"]
+    assert table["code"].tolist() == [r.split(",")[3] for r in rows]
+    assert table["age"][8499:8502].tolist() == [8499.25, 1000, 8501.25]
+    assert np.isnan(table["gap"][1])
+    assert table["gap"][[0, 7, 8500]].tolist() == [0, 7, np.inf]
+    long = ["p8200,1,2,3,4", *(["p1,2,3"] * 2)]
+    path.write_text("\n".join(["patient_id,age,gap,code", *rows, *long]))
+    with pytest.raises(DatasetError) as refused:
+        load_table(path, COLUMNS[:1])
+    assert refused.value.problems == tuple(
+        f"the table's row {9000 + i} has {n} values; its header has 4"
+        for i, n in enumerate((5, 3, 3), start=1)
+    )
+
+
+def test_tables_that_take_too_much_together_are_let_go(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{i}.csv" for i in range(3)]
+    for path in paths:
+        path.write_text("patient_id,age\na,1\nb,2\n")
+    first = [load_table(path)["age"] for path in paths]
+    size = first[0].nbytes + load_table(paths[0])["patient_id"].nbytes
+    monkeypatch.setattr("fednb.site.tasks.table.KEPT_BYTES", 2 * size)
+    again = [load_table(path)["age"] for path in reversed(paths)]
+    assert again[0] is first[2]
+    assert load_table(paths[0])["age"] is again[2]
+    assert load_table(paths[2])["age"] is not first[2]
