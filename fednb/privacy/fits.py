@@ -8,7 +8,8 @@ All fits are one series, whatever their outcome: they share the covariates' mome
 
 The same cohorts, outcome and design are the same fit. Making it again says nothing new
 as long as its rounds bring the same totals, which the gatekeeper compares; so it is
-free. Everything else draws on a budget an outcome that no requester can reset.
+free. Everything else draws on a budget an outcome that no requester can reset, refused
+fits too: whether a rule stops one, or an error, depends on the patients.
 
 Limits: cohorts that differ by the threshold or more are compared in pairs, not in
 threes; for those the budget is the only wall.
@@ -52,7 +53,7 @@ class Past:
     design
         Digest of all that the contract fixes about a fit besides its patients.
     known
-        Names of the fits that were made, see `FitBook.draw`.
+        Names of the fits that were made or refused, see `FitBook.draw`.
     limit
         How many distinct ones there may be, those of all requesters together.
     """
@@ -83,6 +84,7 @@ class FitBook(Book):
         super().__init__(profile, positions, earlier)
         self._past = past
         self.fit = ""
+        """Name of the fit that was drawn; empty: none, or the budget holds no more."""
 
     def patients(self, series: str, members: Members, able: Members) -> Safe[Members]:
         """Return the patients on whom a fit is made in place of those asked for.
@@ -142,9 +144,10 @@ class FitBook(Book):
         if self.fit in self._past.known:
             reason = "the same fit was made before: its totals must come again"
             return FITS.decide(reason, self._profile, allow=True)
-        reason = f"{made} of {limit} distinct fits of this outcome were made"
+        reason = f"{made} of {limit} distinct fits of this outcome were asked for"
         if made >= limit:
             reason += "; raise max_fits in policy.toml"
+            self.fit = ""
         return FITS.decide(reason, self._profile, allow=made < limit)
 
     def _oldest(self, series: str, members: Members) -> tuple[int, Answer] | None:

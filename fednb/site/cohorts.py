@@ -161,6 +161,24 @@ class Cohorts:
             outcome_of(plan),
         )
 
+    def charge(self, page: Page | None) -> None:
+        """Count a fit that was drawn and not released, as one that was.
+
+        Parameters
+        ----------
+        page
+            Of the call.
+        """
+        book = page.book if page is not None else None
+        if page is None or not isinstance(book, FitBook) or not book.fit:
+            return
+        statement = "SELECT 1 FROM fits WHERE fit = ? LIMIT 1"
+        if self._home.database.execute(statement, (book.fit,)).fetchone() is None:
+            row = (f"refused {book.fit}", 0, book.fit, page.outcome, time.time())
+            with self._home.transaction() as database:
+                statement = "INSERT OR IGNORE INTO fits VALUES (?, ?, ?, ?, ?)"
+                database.execute(statement, row)
+
     def _places_of(self, patients: tuple[str, ...]) -> tuple[bytes, Places]:
         """Return the salted ids that are new, and every patient's place in the sets."""
         self._catch_up()

@@ -323,11 +323,16 @@ class Gatekeeper:
             yield deny("call.run", reason, "replayed")
 
     def _run(self, call: Call, digest: str, work: Work, filed: Filed) -> bytes:
-        """Execute and release; what is not released costs no privacy budget."""
+        """Execute and release; a fit is counted whether it is released or not.
+
+        What is not released costs no privacy budget; but that it is not tells of a
+        fit's patients.
+        """
         try:
             return self._answer(call, digest, work, filed)
         finally:
             self._budgets.let_go(work)
+            self._cohorts.charge(work.page)
 
     def _answer(self, call: Call, digest: str, work: Work, filed: Filed) -> bytes:
         """Execute, and release what the disclosure rules let pass."""

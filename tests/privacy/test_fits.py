@@ -103,7 +103,7 @@ def test_the_same_fit_again_is_free_and_variants_are_counted():
         assert not refused.allow
         assert refused.rule == "disclosure.19-fits"
         assert refused.reason == (
-            "3 of 3 distinct fits of this outcome were made; raise max_fits in "
+            "3 of 3 distinct fits of this outcome were asked for; raise max_fits in "
             "policy.toml"
         )
     other = book(known=past(name, "b", "c", design="another"))

@@ -16,7 +16,9 @@ from fednb.privacy.fixed_point import totals
 from fednb.privacy.pool import total
 from fednb.privacy.secure_sum import MaskContext, mask
 from fednb.records.arrays import pack
-from fednb.records.heads import LogisticPlan
+from fednb.records.curves import SurvivalPlan
+from fednb.records.datasets import Column
+from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.specs import SplitSpec
 from fednb.site.keys import SiteKeys
 
@@ -28,6 +30,13 @@ def plan(share: float = 1.0, **changes) -> LogisticPlan:
     fields = {"target": "death", "covariates": ("age",), "split": split}
     fields |= {"fit_on": "train", "evaluate_on": "none", **changes}
     return LogisticPlan(**fields)
+
+
+def cox(**changes) -> CoxPlan:
+    whole = SplitSpec(train=1.0, validation=0.0, test=0.0)
+    fields = {"covariates": ("age",), "duration": "os_months", "event": "death"}
+    fields |= {"split": whole, "fit_on": "train", "evaluate_on": "none", **changes}
+    return CoxPlan(**fields)
 
 
 def fit(fed: Federation, asked: LogisticPlan, rounds: int = 3, **terms) -> list:
@@ -89,7 +98,8 @@ def test_variants_draw_on_one_budget_and_repeats_do_not(fed, tmp_path):
     fed._scientist = Scientist(tmp_path, "a colleague")
     reason = refused(fed, "a", first_call(fed, plan(penalizer=0.2)), "disclosure")
     assert reason == (
-        "2 of 2 distinct fits of this outcome were made; raise max_fits in policy.toml"
+        "2 of 2 distinct fits of this outcome were asked for; raise max_fits in "
+        "policy.toml"
     )
     # another outcome has a budget of its own
     fit(fed, plan(target="idh"), rounds=1)
@@ -97,11 +107,85 @@ def test_variants_draw_on_one_budget_and_repeats_do_not(fed, tmp_path):
     fit(fed, plan(penalizer=0.2), rounds=1)
 
 
-def test_a_fit_that_was_not_released_is_not_counted(fed):
-    fed.owner("a").policy.set(max_fits=1)
-    reason = refused(fed, "a", first_call(fed, plan(0.15)), "disclosure")
-    assert reason == "9 patients with complete values; the threshold is 10."
+def test_a_fit_that_is_refused_is_counted_once(fed):
+    """Whether it is refused tells of its patients: nobody asks that without end."""
+    fed.owner("a").policy.set(max_fits=2)
+    for _ in range(3):
+        reason = refused(fed, "a", first_call(fed, plan(0.15)), "disclosure")
+        assert reason == "9 patients with complete values; the threshold is 10."
+    # another fit under the run's old name is another fit
+    ask = first_call(fed, plan(0.13))
+    assert "8 patients" in refused(fed, "a", ask, "disclosure")
+    spent = "2 of 2 distinct fits of this outcome were asked for"
+    assert spent in refused(fed, "a", first_call(fed, plan()), "disclosure")
+    # what the budget does not hold is not looked at, and costs nothing more
+    assert spent in refused(fed, "a", first_call(fed, plan(0.12)), "disclosure")
+    fed.owner("a").policy.set(max_fits=3)
     fit(fed, plan(), rounds=1)
+
+
+def test_fits_refused_under_one_runs_name_are_counted_each(fed):
+    fed.owner("a").policy.set(max_fits=2)
+    for share in (0.15, 0.13):
+        contract = approved(fed, drafted(fed, plan(share)))
+        refused(fed, "a", head_call(contract, "a", "always the same", 0), "disclosure")
+    spent = "2 of 2 distinct fits"
+    assert spent in refused(fed, "a", first_call(fed, plan()), "disclosure")
+
+
+def test_a_fit_that_an_error_stops_is_counted(tmp_path):
+    tables = {site: clinic(site) for site in SITES}
+    tables["a"]["late"] = tables["a"]["os_months"] / 2
+    tables["b"]["late"] = tables["c"]["late"] = tables["a"]["late"]
+    tables["a"].loc[7, "late"] = tables["a"].loc[7, "os_months"] + 1
+    columns = (*COLUMNS, Column("late", "number", upper=200.0, step=10.0))
+    options = {"dataset": "clinic", "columns": columns, "folder": tmp_path}
+    with Federation.from_frames(tables, approve="auto", **options) as fed:
+        fed.owner("a").policy.set(max_fits=1)
+        entered = cox(entry="late")
+        why = refused(fed, "a", first_call(fed, entered), "data")
+        assert "1 patients enter at or after their exit" in why
+        spent = "1 of 1 distinct fits"
+        assert spent in refused(fed, "a", first_call(fed, cox()), "disclosure")
+
+
+@pytest.mark.parametrize("site", ["a", "b"])
+def test_an_error_tells_nothing_of_fewer_than_the_threshold(tmp_path, site):
+    """At site a one of six patients enters too late, at site b none does."""
+    tables = {site: clinic(site) for site in SITES}
+    for table in tables.values():
+        table["late"] = table["os_months"].where(table.index < 6) / 2
+    tables["a"].loc[3, "late"] = tables["a"].loc[3, "os_months"] + 1
+    columns = (*COLUMNS, Column("late", "number", upper=200.0, step=10.0))
+    options = {"dataset": "clinic", "columns": columns, "folder": tmp_path}
+    curves = SurvivalPlan("os_months", "death", (50, 100), entry="late")
+    with Federation.from_frames(tables, approve="auto", **options) as fed:
+        for asked in (cox(entry="late"), curves):
+            contract = approved(fed, drafted(fed, asked))
+            ask = head_call(contract, site, secrets.token_hex(8), 0)
+            refused(fed, site, ask, "disclosure")
+
+
+def test_labels_that_a_plan_leaves_out_make_another_cohort(tmp_path):
+    """Three fits on all but the one patient whose label is rare are one cohort."""
+    tables = {site: clinic(site, 80) for site in SITES}
+    tables["a"].loc[7, "sex"] = "X"
+    sex = Column("sex", "category", levels=("F", "M", "X"))
+    columns = tuple(sex if c.name == "sex" else c for c in COLUMNS)
+    options = {"dataset": "clinic", "columns": columns, "folder": tmp_path}
+    with Federation.from_frames(tables, approve="auto", **options) as fed:
+        without = plan(covariates=("age", "sex"), levels={"sex": ("F", "M")})
+        one = np.frombuffer(fit(fed, without, rounds=2)[1])
+        # the reference has no column whose patients would be counted
+        more = plan(covariates=("age", "sex"), levels={"sex": ("X", "F", "M")})
+        contract = approved(fed, drafted(fed, more))
+        run = secrets.token_hex(8)
+        parts = head_round(fed, contract, run, 0)
+        other = np.frombuffer(fit(fed, without, rounds=2)[1])
+        np.testing.assert_array_equal(one, other)
+        n, _, age = total(parts, SITES, training=False)[:3]
+        first = np.frombuffer(fit(fed, without, rounds=1)[0])
+        assert (n, age) == (first[0], first[2])
 
 
 def test_the_same_fit_cannot_be_led_another_way(fed, tmp_path):
