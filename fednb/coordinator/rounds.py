@@ -12,7 +12,7 @@ import numpy as np
 from fednb.config import INLINE_BYTES
 from fednb.coordinator.pooling import call_id
 from fednb.coordinator.store import RoundRecord
-from fednb.errors import RunError, RunStoppedError
+from fednb.errors import RunError
 from fednb.records.arrays import Array, pack, unpack
 from fednb.records.messages import Call
 from fednb.records.outputs import Output, Place
@@ -48,9 +48,9 @@ class Rounds:
     store, pool
         Of the coordinator.
     going_on
-        Asked between rounds and while sites work; False stops the run.
-    may_begin
-        Blocks while the run is paused; False stops it.
+        Asked while sites work; False cuts the round short.
+    take_turn
+        Called before each round; raises where the run is paused or stopped.
     attempt
         Under which rounds are asked; grows each time the run is started or resumed.
     name
@@ -62,7 +62,7 @@ class Rounds:
     store: Store
     pool: Pool
     going_on: Callable[[], bool]
-    may_begin: Callable[[], bool]
+    take_turn: Callable[[], None]
     attempt: int
     name: str
     _kept: dict[int, tuple[Output, ...]] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class Rounds:
         derives = self._derives
         parts = self._parts(step, state.round - 1) if derives and state.round else ()
         while state.round < plan.rounds * plan.calls:
-            began = self._wait_turn()
+            began = self._begin_round()
             arrays: dict[str, Array] = {}
             if not derives:
                 arrays = {n: pack(a) for n, a in strategy.broadcast(state).items()}
@@ -142,7 +142,7 @@ class Rounds:
         visit = known[0] + 1 if known else 0
         kept = known[1] if known else {}
         while visit < len(stops):
-            began = self._wait_turn()
+            began = self._begin_round()
             arrays: dict[str, Array] = {}
             relayed: tuple[Output, ...] = ()
             if visit == 0:
@@ -171,7 +171,7 @@ class Rounds:
         totals = list(self.store.totals(self.run, step))
         state = analysis.replay(totals)
         while state.phase != "done":
-            began = self._wait_turn()
+            began = self._begin_round()
             round_ = len(totals)
             relayed: tuple[Output, ...] = ()
             if round_:
@@ -186,7 +186,7 @@ class Rounds:
 
     def _once(self, step: int, plan: AnyPlan) -> None:
         """Ask once: evaluate, embed, describe."""
-        began = self._wait_turn()
+        began = self._begin_round()
         arrays: dict[str, Array] = {}
         parts: tuple[Output, ...] = ()
         if isinstance(plan, EvaluationPlan | EmbeddingPlan):
@@ -233,11 +233,9 @@ class Rounds:
         extra = {n: a for n, a in arrays.items() if n != "weights"}
         return StrategyState(round_ + 1, arrays["weights"], extra)
 
-    def _wait_turn(self) -> float:
-        """Wait while paused; return when the round began."""
-        if not self.may_begin():
-            message = "The run was stopped."
-            raise RunStoppedError(message, cause="stopped")
+    def _begin_round(self) -> float:
+        """Return when the round began."""
+        self.take_turn()
         return time.monotonic()
 
     def _collect(

@@ -17,6 +17,7 @@ from fednb.errors import (
     FednbError,
     RefusedError,
     RunError,
+    RunStoppedError,
     SiteDownError,
 )
 from fednb.records.contracts import Contract
@@ -42,18 +43,36 @@ if TYPE_CHECKING:
 _PAUSE_POLL_SECONDS = 0.1
 _GATHER_SECONDS = 0.05
 _MOST_RUNS = 256
-"""Runs that are begun and have not ended: a paused one keeps its thread."""
+"""Runs that go on at one time; further ones wait for a thread."""
 _PASSING = ("storage", "busy")
 """Causes that a site owner can remove: the run waits to be resumed."""
 
 
-class _Controls:
-    """What may be asked of a run from outside its thread."""
+class _Drive:
+    """A thread that drives a run, and what is asked of it from outside.
+
+    Attributes
+    ----------
+    stopping
+        Set: calls in progress are cut short.
+    pausing
+        Whether the thread is to end once the round in progress has ended.
+    left
+        Whether it ended, or is about to, because of that.
+    future
+        Of the thread.
+    """
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
-        self.running = threading.Event()
-        self.running.set()
+        self.pausing = False
+        self.left = False
+        self.future: Future[None] | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the thread still begins rounds."""
+        return not (self.left or self.future is None or self.future.done())
 
 
 class Runs:
@@ -69,17 +88,17 @@ class Runs:
         self._store = store
         self._pool = pool
         self._threads = ThreadPoolExecutor(_MOST_RUNS, thread_name_prefix="fednb-run")
-        self._controls: dict[str, _Controls] = {}
-        self._futures: dict[str, Future[None]] = {}
+        self._drives: dict[str, _Drive] = {}
+        # who pauses, resumes or ends a run sees it as the others left it
+        self._turn = threading.RLock()
         self._changed = threading.Condition()
         self._closing = False
 
     def give_up(self) -> None:
         """Begin no round any more; a later service resumes the runs."""
         self._closing = True
-        for controls in self._controls.values():
-            controls.stopping.set()
-            controls.running.set()
+        for drive in tuple(self._drives.values()):
+            drive.stopping.set()
 
     def close(self) -> None:
         """Wait for the rounds in progress; cut them short before, by `give_up`."""
@@ -112,16 +131,18 @@ class Runs:
             The run has ended, or cannot do that now.
         """
         stored = self._store.find_run(run)
-        if is_final(stored.status):
-            message = f"Run {run} has {stored.status}; it cannot {verb}."
-            raise RunError(message, cause="stopped")
-        if verb == "stop":
+        if verb == "stop" and not is_final(stored.status):
             self._stop(stored)
-        elif verb == "pause":
-            self._controls_of(run).running.clear()
-            self._record(run, "paused", "by the scientist; the round in progress ends")
-        else:
-            self._resume(stored)
+            return self.line(run)
+        with self._turn:
+            status = self._status(self._store.find_run(run))
+            if is_final(status):
+                message = f"Run {run} has {status}; it cannot {verb}."
+                raise RunError(message, cause="stopped")
+            if verb == "pause":
+                self._pause(run)
+            else:
+                self._resume(run)
         return self.line(run)
 
     def line(self, run: str) -> RunLine:
@@ -139,14 +160,10 @@ class Runs:
             for name, proxy in sorted(self._pool.sites.items())
             if name in contract.sites()
         )
-        status = stored.status
-        if status == "running" and run not in self._futures:
-            # a service that ended took its runs with it: they wait to be resumed
-            status = "paused"
         return RunLine(
             run=run,
             contract=stored.contract,
-            status=status,
+            status=self._status(stored),
             step=stored.step,
             round=len(self._store.rounds(run, stored.step)),
             rounds=rounds,
@@ -164,10 +181,10 @@ class Runs:
             while not found and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(min(left, _PAUSE_POLL_SECONDS))
                 found = self._store.events(run, since)
-        future = self._futures.get(run)
-        if wait > 0 and found and future is not None and not future.done():
+        drive = self._drives.get(run)
+        if wait > 0 and found and drive and drive.goes_on and drive.future:
             # rounds of milliseconds come as one answer: watching must not slow them
-            futures.wait([future], timeout=_GATHER_SECONDS)
+            futures.wait([drive.future], timeout=_GATHER_SECONDS)
             found = self._store.events(run, since)
         return Events(found)
 
@@ -197,83 +214,104 @@ class Runs:
         )
         return Outcome(run, stored.contract, steps)
 
-    def _drive(self, run: str, kind: str) -> None:
-        controls = self._controls_of(run)
-        controls.running.set()
-        self._set(run, "running", kind)
-        future = self._threads.submit(self._steps, run, controls)
-        self._futures[run] = future
-        future.add_done_callback(lambda done: self._ended(run, done))
+    def _status(self, stored: StoredRun) -> RunStatus:
+        """Return how a run stands: a service that ended took its threads with it."""
+        if stored.run not in self._drives:
+            if stored.status == "running":
+                return "paused"
+            if stored.status == "stopping":
+                return "stopped"
+        return stored.status
 
-    def _steps(self, run: str, controls: _Controls) -> None:
+    def _drive(self, run: str, kind: str) -> None:
+        drive = _Drive()
+        with self._turn:
+            self._drives[run] = drive
+            self._set(run, "running", kind)
+            drive.future = self._threads.submit(self._steps, run, drive)
+        drive.future.add_done_callback(lambda done: self._ended(run, drive, done))
+
+    def _steps(self, run: str, drive: _Drive) -> None:
         stored = self._store.find_run(run)
         contract = msgspec.json.decode(stored.body, type=Contract)
-
-        def may_begin() -> bool:
-            self._notify()
-            controls.running.wait()
-            return not controls.stopping.is_set()
-
         rounds = Rounds(
             run,
             contract,
             self._store,
             self._pool,
-            going_on=lambda: not controls.stopping.is_set(),
-            may_begin=may_begin,
+            going_on=lambda: not drive.stopping.is_set(),
+            take_turn=lambda: self._take_turn(drive),
             attempt=self._store.next_attempt(run),
             name=stored.contract,
         )
         for step in range(stored.step, len(contract.steps)):
-            going = controls.running.is_set()
-            self._set(run, "running" if going else "paused", "step", step=step)
+            with self._turn:
+                self._take_turn(drive)
+                self._set(run, "running", "step", step=step)
             rounds.step(step)
 
-    def _ended(self, run: str, done: Future[None]) -> None:
+    def _take_turn(self, drive: _Drive) -> None:
+        """Go on to the next round, or leave the thread: checkpoints keep the rest."""
+        self._notify()
+        with self._turn:
+            if drive.stopping.is_set():
+                message = "The run was stopped."
+                raise RunStoppedError(message)
+            if drive.pausing:
+                drive.left = True
+                message = "The run was paused."
+                raise RunStoppedError(message)
+
+    def _ended(self, run: str, drive: _Drive, done: Future[None]) -> None:
         """Record how a run's thread ended; every failure names a site and a cause."""
         error = done.exception()
-        if error is None:
-            self._set(run, "completed", "completed")
-            return
-        stored = self._store.find_run(run)
-        if stored.status == "stopping":
-            self._set(run, "stopped", "stopped")
-        elif self._closing:
-            # nothing is wrong with the run: it waits for the next service
-            self._set(run, "paused", "paused")
-        elif isinstance(error, SiteDownError) or (
-            isinstance(error, RefusedError) and error.cause in _PASSING
-        ):
-            self._set(run, "paused", "paused", fault=fault_of(error))
-        else:
-            self._set(run, "failed", "failed", fault=fault_of(error))
+        with self._turn:
+            status = self._store.find_run(run).status
+            if is_final(status) or (drive.left and status != "stopping"):
+                # a pause is on record since it was asked for; it may be over by now
+                return
+            if error is None:
+                self._set(run, "completed", "completed")
+            elif status == "stopping":
+                self._set(run, "stopped", "stopped")
+            elif self._closing:
+                # nothing is wrong with the run: it waits for the next service
+                self._set(run, "paused", "paused")
+            elif isinstance(error, SiteDownError) or (
+                isinstance(error, RefusedError) and error.cause in _PASSING
+            ):
+                self._set(run, "paused", "paused", fault=fault_of(error))
+            else:
+                self._set(run, "failed", "failed", fault=fault_of(error))
 
     def _stop(self, stored: StoredRun) -> None:
         self._set(stored.run, "stopping", "stopping")
-        controls = self._controls_of(stored.run)
-        controls.stopping.set()
-        controls.running.set()
+        drive = self._drives.get(stored.run)
+        if drive is not None:
+            drive.stopping.set()
         ask = StopRun(stored.run)
         self._pool.each(self._sites(stored.run), lambda site: _tell(site, ask))
-        future = self._futures.get(stored.run)
-        ended = future is None or future.done()
-        if ended and not is_final(self._store.find_run(stored.run).status):
-            self._set(stored.run, "stopped", "stopped")
+        with self._turn:
+            ended = drive is None or not drive.goes_on
+            if ended and not is_final(self._store.find_run(stored.run).status):
+                self._set(stored.run, "stopped", "stopped")
 
-    def _resume(self, stored: StoredRun) -> None:
-        future = self._futures.get(stored.run)
-        if future is not None and not future.done():
-            self._controls_of(stored.run).running.set()
-            self._record(stored.run, "resumed", "by the scientist")
+    def _pause(self, run: str) -> None:
+        if run in self._drives:
+            self._drives[run].pausing = True
+        self._record(run, "paused", "by the scientist; the round in progress ends")
+
+    def _resume(self, run: str) -> None:
+        drive = self._drives.get(run)
+        if drive is None or not drive.goes_on:
+            self._drive(run, "resumed")
             return
-        self._drive(stored.run, "resumed")
+        drive.pausing = False
+        self._record(run, "resumed", "by the scientist")
 
     def _sites(self, run: str) -> tuple[str, ...]:
         body = self._store.find_run(run).body
         return msgspec.json.decode(body, type=Contract).sites()
-
-    def _controls_of(self, run: str) -> _Controls:
-        return self._controls.setdefault(run, _Controls())
 
     def _set(
         self,
