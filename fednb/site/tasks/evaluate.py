@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import torch
 
-from fednb.errors import DatasetError, InputError
+from fednb.errors import InputError
 from fednb.models.build import build
 from fednb.models.weights import load_flat
 from fednb.records.arrays import pack, unpack
@@ -19,7 +19,7 @@ from fednb.records.code import Code
 from fednb.records.specs import ModelSpec
 from fednb.records.tasks import EvaluationPlan
 from fednb.site.tasks.job import JobResult
-from fednb.site.tasks.patients import patients_of
+from fednb.site.tasks.patients import nobody, patients_of
 from fednb.site.tasks.runtime import prepare
 from fednb.survival.concordance import auc_counts, concordance_counts
 
@@ -169,7 +169,7 @@ def evaluate(job: Job, progress: Callable[[int, int], None]) -> JobResult:
     if not rows.size:
         target = ", ".join(map(repr, training.outcome))
         problem = f"no patient of split {plan.split!r} has a label {target}"
-        raise DatasetError([problem])
+        raise nobody(problem, job.threshold)
     total = len(rows)
     _, logits = predict(
         setting, rows, training.batch_size, lambda done: progress(done, total)

@@ -309,6 +309,22 @@ def _cache_for(job: Job, plan: TrainingPlan) -> _Cache:
     return _Cache(Path(job.cache) if job.cache else cache_folder(job, plan), job, plan)
 
 
+def nobody(problem: str, least: int) -> DatasetError:
+    """Return the error of a part of the split in which nobody has an outcome.
+
+    Parameters
+    ----------
+    problem
+        For the owner.
+    least
+        The threshold: where there is one, nobody is told like few (rule 15).
+    """
+    error = DatasetError([problem])
+    if least > 1:
+        error.cause = "disclosure"
+    return error
+
+
 def _fixed_of(plan: TrainingPlan) -> list[TransformSpec]:
     """Return the plan's transforms whose result is cached."""
     return [spec for spec in named(plan.transforms) if not ALLOWED[spec.name].random]

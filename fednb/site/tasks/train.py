@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fednb.errors import DatasetError, InputError, RunError
+from fednb.errors import InputError, RunError
 from fednb.models.build import build
 from fednb.models.optimise import optimiser
 from fednb.models.weights import flatten, split_flat, state_of
@@ -31,6 +31,7 @@ from fednb.site.tasks.follow_up import (
     sum_hazards,
 )
 from fednb.site.tasks.job import JobResult
+from fednb.site.tasks.patients import nobody
 from fednb.site.tasks.runtime import generator, seed_torch
 from fednb.strategies.base import LocalRound
 from fednb.strategies.registry import resolve
@@ -123,7 +124,8 @@ def train(job: Job, progress: Callable[[int, int], None]) -> JobResult:
         trained = [0.0, 0.0]  # what is told of those trained on is their noisy sum
     metrics = [*trained, *validation]
     packed = pack_all(vectors) | {"metrics": pack(np.array(metrics, dtype=np.float64))}
-    return JobResult(job.id, packed, patients=len(rows) + len(watched))
+    # figures of few validation patients are withheld; few trained on stop the round
+    return JobResult(job.id, packed, patients=len(rows))
 
 
 def learning_rate(plan: TrainingPlan, round_: int, rounds: int) -> float:
@@ -259,7 +261,8 @@ def _trained_on(job: Job, plan: TrainingPlan, setting: Setting) -> NDArray[np.in
     rows = setting.patients.labelled(job.split.get("train", ()))
     if not rows.size:
         target = ", ".join(map(repr, plan.outcome))
-        raise DatasetError([f"no training patient has a label {target}"])
+        problem = f"no training patient has a label {target}"
+        raise nobody(problem, job.threshold)
     return rows
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -50,5 +51,11 @@ def test_an_empty_split_is_refused(hospital: Hospital, plan: TrainingPlan):
     job = hospital.job(EvaluationPlan(ModelRef("0" * 64, plan), "test"), split={})
     with pytest.raises(DatasetError, match="no patient of split 'test' has a label"):
         evaluate(job, ignore)
+    for least, cause in ((1, "data"), (10, "disclosure")):
+        few = msgspec.structs.replace(job, threshold=least)
+        with pytest.raises(DatasetError) as told:
+            evaluate(few, ignore)
+        # where there is a threshold, nobody and few look the same
+        assert told.value.cause == cause
     with pytest.raises(InputError, match="evaluate runs an EvaluationPlan"):
         evaluate(hospital.job(plan), ignore)
