@@ -22,6 +22,13 @@ def test_a_mean_gives_a_geometric_distribution():
     np.testing.assert_allclose(ratios, ratios[0])
 
 
+@pytest.mark.parametrize("mean", [0.02, 38.9])
+def test_a_mean_at_an_end_is_met_where_whole_steps_would_overshoot(mean):
+    share = smoothest((CELLS / 4)[None], np.array([mean / 4]), np.zeros(1))
+    assert share @ CELLS == pytest.approx(mean, abs=1e-3)
+    assert share.sum() == pytest.approx(1)
+
+
 def test_a_mean_and_a_spread_give_a_normal_distribution():
     units = (CELLS - 20) / 4
     features = np.stack([units, units**2])
@@ -42,16 +49,17 @@ def test_sums_that_no_table_has_are_met_as_far_as_they_can_be():
     assert share[:20].sum() == pytest.approx(0.5)
 
 
-def test_a_coupled_table_has_margins_and_correlation():
+@pytest.mark.parametrize("wanted", [-0.4, 0.8])
+def test_a_coupled_table_has_margins_and_correlation(wanted):
     density = np.exp(-(((CELLS - 20) / 5) ** 2) / 2)
     rows, columns = 100 * density / density.sum(), np.full(40, 2.5)
-    table = coupled(rows, columns, -0.4)
+    table = coupled(rows, columns, wanted)
     np.testing.assert_allclose(table.sum(axis=1), rows, atol=1e-6)
     np.testing.assert_allclose(table.sum(axis=0), columns, atol=1e-3)
     one = (CELLS - 20) / 5
     two = (CELLS - CELLS.mean()) / CELLS.std()
     spread = np.sqrt(rows @ one**2 / 100)
-    assert one @ table @ two / 100 / spread == pytest.approx(-0.4, abs=1e-3)
+    assert one @ table @ two / 100 / spread == pytest.approx(wanted, abs=1e-3)
 
 
 def test_a_margin_of_one_cell_leaves_nothing_to_couple():

@@ -22,9 +22,12 @@ GRID = np.array([2.0, 4.0, 8.0, 12.0])
 @pytest.fixture
 def rows():
     rng = np.random.default_rng(4)
-    time = np.concatenate([rng.uniform(0, 12, 30), np.full(5, np.nextafter(12, 13))])
-    event = np.concatenate([rng.integers(0, 2, 30), np.zeros(5, dtype=int)])
-    return time, event, rng.integers(0, 6, 35).astype(float)
+    # some leave where an interval of a phase ends: they belong to what ends there
+    ends = np.array([1.5, 2.0, 3.5, 4.0, 5.0, 8.0, 11.0, 12.0])
+    late = np.full(5, np.nextafter(12, 13))
+    time = np.concatenate([rng.uniform(0, 12, 30), ends, late])
+    event = np.concatenate([rng.integers(0, 2, 38), np.zeros(5, dtype=int)])
+    return time, event, rng.integers(0, 6, 43).astype(float)
 
 
 def _pairs(rows, cell):

@@ -91,6 +91,24 @@ def test_pairs_of_one_bin_are_those_of_each_bin_by_itself(sites):
     assert kernel(table, table)[2] == pytest.approx(found[1])
 
 
+def test_pairs_of_all_kinds_make_one_index_by_hand():
+    within = PairSums(30.0, 40.0, np.zeros(3))
+    same = np.array([9.0, 10.0])
+    # 10 of 20 in order across sites, 5 of them in one bin and counted half; at the rate
+    # of .9 that pairs of one bin have within sites, 2 more are in order
+    cross = np.array([10.0, 20.0, 5.0])
+    assert pooled_index(within, cross, same) == pytest.approx((30 + 10 + 2) / 60)
+    # 72 of 100 pairs of one interval are credited as in order
+    close = np.array([100.0, 40.0, 6.0, 8.0, 10.0, 3.0, 5.0, 10.0])
+    expected = (30 + 10 + 2 + 72) / (40 + 20 + 100)
+    assert pooled_index(within, cross, same, close) == pytest.approx(expected)
+
+
+def test_pairs_of_one_bin_of_which_no_site_has_one_count_half():
+    cross = np.array([15.0, 20.0, 10.0])
+    assert pooled_index(PairSums.none(), cross, np.zeros(2)) == pytest.approx(0.75)
+
+
 def test_without_pairs_there_is_no_index():
     message = r"^No two patients of any two sites can be compared\.$"
     with pytest.raises(FitError, match=message):
