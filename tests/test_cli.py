@@ -261,10 +261,10 @@ def test_an_unknown_contract(home: Path, owner: SiteOwner, contract: Contract):
 
 def test_the_ledger_is_shown_and_verified(home: Path, contract: Contract):
     assert contract.hash() in said("site", "ledger", home)
-    assert said("site", "ledger", home, "verify").startswith(
+    assert said("ledger", "verify", home).startswith(
         "The ledger holds: 2 entries. Head: "
     )
-    message = complained("site", "ledger", home, "verify", "--head", "abc")
+    message = complained("ledger", "verify", home, "--head", "abc")
     assert message == (
         "fednb: 'abc' is not a head: a head has 64 hexadecimal digits.\n"
     )
@@ -284,7 +284,7 @@ def test_a_tampered_ledger_is_said(home: Path):
     site = Home(home)
     site.database.execute("UPDATE ledger SET kind = 'release'")
     site.close()
-    message = complained("site", "ledger", home, "verify")
+    message = complained("ledger", "verify", home)
     assert "The ledger does not hold at entry 1" in message
 
 

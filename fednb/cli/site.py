@@ -163,24 +163,13 @@ def revoke(
 @site.command()
 def ledger(
     path: PathArgument,
-    action: Annotated[
-        str, typer.Argument(help="show, verify, or the id of a refusal.")
-    ] = "show",
-    *,
-    head: Annotated[
-        list[str] | None,
-        typer.Option(help="A head kept elsewhere; may be repeated."),
-    ] = None,
+    refusal: Annotated[
+        str, typer.Argument(help="The id that a requester quotes.")
+    ] = "",
 ) -> None:
-    """Show the newest entries, check the chain, or say why something was refused."""
+    """Show the newest entries, or say why something was refused."""
     with _owner(path) as owner:
-        book = owner.ledger
-        if action == "show":
-            _show(book)
-        elif action == "verify":
-            _show(book.verify(tuple(head or ())))
-        else:
-            _show(book.find(action))
+        _show(owner.ledger.find(refusal) if refusal else owner.ledger)
 
 
 @site.command()

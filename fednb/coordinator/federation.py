@@ -105,14 +105,15 @@ class Federation(Shown):
 
     @property
     def datasets(self) -> DatasetIndex:
-        """All datasets that can be found now; a site that is down has none."""
+        """All datasets that can be found now; sites that are down are named."""
         found: list[DatasetProxy] = []
+        away = []
         for name in sorted(self._proxies):
             try:
                 found += self._proxies[name].datasets.values()
             except SiteDownError:
-                continue
-        return DatasetIndex(found)
+                away.append(name)
+        return DatasetIndex(found, away)
 
     @property
     def requests(self) -> tuple[Request, ...]:

@@ -75,10 +75,13 @@ class DatasetIndex(Shown):
     ----------
     found
         In site-name order.
+    away
+        Sites that could not be asked.
     """
 
-    def __init__(self, found: Sequence[DatasetProxy]) -> None:
+    def __init__(self, found: Sequence[DatasetProxy], away: Sequence[str] = ()) -> None:
         self._found = tuple(found)
+        self.away = tuple(away)
 
     def __iter__(self) -> Iterator[DatasetProxy]:
         return iter(self._found)
@@ -123,7 +126,7 @@ class DatasetIndex(Shown):
                 and card.subjects >= min_subjects
             )
 
-        return DatasetIndex([d for d in self._found if matches(d)])
+        return DatasetIndex([d for d in self._found if matches(d)], self.away)
 
     def _rows(self) -> list[tuple[object, ...]]:
         return [
@@ -137,8 +140,16 @@ class DatasetIndex(Shown):
             for d in self._found
         ]
 
+    def _unasked(self) -> str:
+        """Say whose datasets are not listed; empty: all are."""
+        return f"Not reached: {', '.join(self.away)}." if self.away else ""
+
     def _text(self) -> str:
-        return text.table(_FOUND_HEADERS, self._rows())
+        table = text.table(_FOUND_HEADERS, self._rows())
+        return "\n".join(filter(None, (table, self._unasked())))
 
     def _html(self) -> Html:
-        return html.table(_FOUND_HEADERS, self._rows())
+        table = html.table(_FOUND_HEADERS, self._rows())
+        if not self.away:
+            return table
+        return html.element("div", table, html.element("p", self._unasked()))

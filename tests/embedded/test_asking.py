@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
+from clinics import federate
 
 from fednb.embedded.federation import Federation
 from fednb.errors import DatasetError, InputError, PlanError, UnknownNameError
@@ -80,3 +81,14 @@ def test_an_owner_reads_all_problems_of_a_table_at_once(tmp_path: Path):
         owner.create_dataset("trial", table=table)
     kinds = [problem.split(":")[0] for problem in caught.value.problems]
     assert kinds == ["column name", "duplicate patients", "column os_months"]
+
+
+def test_a_list_of_datasets_names_the_sites_that_were_not_reached(tmp_path):
+    with federate(tmp_path) as fed:
+        assert fed.datasets.away == ()
+        assert "Not reached" not in repr(fed.datasets)
+        fed.transport.take_down("b")
+        for found in (fed.datasets, fed.datasets.search("clinic")):
+            assert [d.card.site for d in found] == ["a", "c"]
+            assert repr(found).endswith("\nNot reached: b.")
+            assert "<p>Not reached: b.</p>" in found._repr_html_()

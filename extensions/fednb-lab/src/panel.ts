@@ -92,7 +92,7 @@ export class RequestsPanel extends Widget {
         message: `Contract ${hash.slice(0, 12)} is not in force.`,
         advice:
           'Its stored bytes were edited or are damaged. Have it proposed again, and check ' +
-          'the ledger with `fednb site ledger`.'
+          'the ledger with `fednb ledger verify`.'
       })
     );
   }
