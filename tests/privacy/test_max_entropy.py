@@ -37,6 +37,14 @@ def test_a_mean_and_a_spread_give_a_normal_distribution():
     np.testing.assert_allclose(share, density / density.sum(), atol=1e-5)
 
 
+def test_two_groups_far_apart_are_met_where_whole_steps_would_diverge():
+    units = (CELLS - 20) / 4
+    features = np.stack([CELLS < 5, units, units**2]).astype(float)
+    wanted = 0.9 * features[:, 2] + 0.1 * features[:, 30]
+    share = smoothest(features, wanted, np.full(3, 1e-4))
+    np.testing.assert_allclose(features @ share, wanted, atol=2e-3)
+
+
 def test_a_sum_with_slack_gives_way_to_one_without():
     features = np.stack([CELLS < 20, CELLS < 20]).astype(float)
     share = smoothest(features, np.array([0.3, 0.6]), np.array([1.0, 1e-4]))
@@ -60,6 +68,15 @@ def test_a_coupled_table_has_margins_and_correlation(wanted):
     two = (CELLS - CELLS.mean()) / CELLS.std()
     spread = np.sqrt(rows @ one**2 / 100)
     assert one @ table @ two / 100 / spread == pytest.approx(wanted, abs=1e-3)
+
+
+def test_margins_with_long_tails_are_coupled_too():
+    margin = np.array([90.0, *np.ones(10), 5.0])
+    table = coupled(margin, margin, 0.9)
+    units = np.arange(12.0) - np.average(np.arange(12.0), weights=margin)
+    spread = units**2 @ margin
+    assert units @ table @ units / spread == pytest.approx(0.9, abs=0.01)
+    np.testing.assert_allclose(table.sum(axis=0), margin, atol=0.02)
 
 
 def test_a_margin_of_one_cell_leaves_nothing_to_couple():
