@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fednb.errors import DatasetError, DependencyError
-from fednb.imaging.orientation import orientation_of, to_ras
+from fednb.imaging.orientation import affine_in_ras, orientation_of, to_ras
 from fednb.imaging.readers import Volume
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ def _to_ras(
     orientation = orientation_of(affine)
     if orientation is None:
         raise DatasetError([f"{folder.name}: spacing or orientation is not usable"])
-    turned, ras = to_ras(data, affine, orientation)
+    turned = to_ras(data, orientation)
+    ras = affine_in_ras(affine, orientation, data.shape)
     x, y, z = (float(v) for v in np.linalg.norm(ras[:3, :3], axis=0))
     return Volume(turned, (x, y, z), ras)

@@ -33,22 +33,35 @@ def _orientation_of(affine: bytes) -> NDArray[np.float64] | None:
 
 
 def to_ras(
-    data: NDArray[np.float32],
-    affine: NDArray[np.float64],
-    orientation: NDArray[np.float64],
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    data: NDArray[np.float32], orientation: NDArray[np.float64]
+) -> NDArray[np.float32]:
     """Flip and exchange axes so that they run nearest to right, front and up.
 
     Returns
     -------
-    data : numpy.ndarray
+    numpy.ndarray
         Contiguous, float32.
-    affine : numpy.ndarray
-        Of the turned data, (4, 4).
     """
     turned = np.ascontiguousarray(_nibabel().apply_orientation(data, orientation))
-    back = np.asarray(_nibabel().inv_ornt_aff(orientation, data.shape))
-    return turned.astype(np.float32, copy=False), affine @ back
+    return turned.astype(np.float32, copy=False)
+
+
+def affine_in_ras(
+    affine: NDArray[np.float64],
+    orientation: NDArray[np.float64],
+    shape: tuple[int, ...],
+) -> NDArray[np.float64]:
+    """Return the affine, (4, 4), of data that `to_ras` turned.
+
+    Parameters
+    ----------
+    affine, orientation
+        Of the data as they were, see `orientation_of`.
+    shape
+        Voxels along each of their axes.
+    """
+    back = np.asarray(_nibabel().inv_ornt_aff(orientation, shape), dtype=np.float64)
+    return affine @ back
 
 
 def _nibabel() -> Any:  # noqa: ANN401  (not annotated)

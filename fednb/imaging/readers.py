@@ -10,39 +10,23 @@ import gzip
 import hashlib
 import io
 import math
-import struct
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fednb.errors import DatasetError, InputError
-from fednb.imaging.orientation import orientation_of, to_ras
+from fednb.imaging.headers import HEADER_BYTES, header_of, nibabel_headers
+from fednb.imaging.orientation import to_ras
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    class _Header(Protocol):
-        """What is used of nibabel's headers, which are not annotated."""
-
-        def __getitem__(self, name: str) -> int: ...
-        def get_data_shape(self) -> tuple[int, ...]: ...
-        def get_data_dtype(self) -> np.dtype[Any]: ...
-        def get_zooms(self) -> tuple[float, ...]: ...
-        def get_best_affine(self) -> NDArray[np.float64]: ...
-        def get_slope_inter(self) -> tuple[float | None, float | None]: ...
-
-
-MAX_VOLUME_BYTES: Final = 2 * 2**30
-"""A file that unpacks to more than this is refused."""
-
-_HEADER_BYTES: Final = 544
-_SMALL_SPACING: Final = 0.01
-_LARGE_SPACING: Final = 100.0
+    from fednb.imaging.headers import VolumeHeader
 
 
 @dataclass(frozen=True)
@@ -62,25 +46,6 @@ class Volume:
     data: NDArray[np.float32]
     spacing: tuple[float, float, float]
     affine: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class VolumeHeader:
-    """What a file says about its volume, in RAS order.
-
-    Attributes
-    ----------
-    shape
-        Voxels along each axis.
-    spacing
-        Millimetres a voxel along each axis.
-    oriented
-        Whether the file says which way is up; if not, nibabel's guess is used.
-    """
-
-    shape: tuple[int, int, int]
-    spacing: tuple[float, float, float]
-    oriented: bool
 
 
 @dataclass(frozen=True)
@@ -115,25 +80,8 @@ def read_hashed(path: Path) -> HashedVolume:
     """
     raw = _file_bytes(path)
     header, data = _unpack(raw, path)
-    described = _describe(header, path)
-    volume = _voxels(header, described, data, path)
-    return HashedVolume(volume, described, len(raw), hashlib.sha256(raw).hexdigest())
-
-
-def read_header(path: Path) -> VolumeHeader:
-    """Read a NIfTI header without its voxels.
-
-    Raises
-    ------
-    DatasetError
-        The header is missing, broken, or says something unusable.
-    """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(64 * 1024)
-    except OSError as error:
-        raise _problem(path, f"cannot be read ({error.strerror})") from error
-    return _describe(_header(_start(raw, path), path), path)
+    volume = _voxels(header, data, path)
+    return HashedVolume(volume, header, len(raw), hashlib.sha256(raw).hexdigest())
 
 
 def write_nifti(
@@ -189,18 +137,6 @@ def _peak(data: NDArray[Any]) -> float:
     return peak
 
 
-@lru_cache(maxsize=1)
-def _nibabel() -> tuple[Any, Any, tuple[type[Exception], ...]]:
-    """Return headers of NIfTI-1 and NIfTI-2, not annotated, and what they raise."""
-    # imported here: most that a site or a coordinator serves reads no volume
-    import nibabel as nib
-    from nibabel.spatialimages import HeaderDataError
-    from nibabel.wrapstruct import WrapStructError
-
-    errors = (HeaderDataError, WrapStructError, ValueError, KeyError)
-    return nib.Nifti1Header, nib.Nifti2Header, errors
-
-
 @lru_cache(maxsize=64)
 def _nifti_header(
     shape: tuple[int, int, int], spacing: tuple[float, float, float], slope: float
@@ -208,7 +144,7 @@ def _nifti_header(
     """Return the 352 bytes before the voxels; building them is slow, hence cached."""
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = [-s * (n - 1) / 2.0 for s, n in zip(spacing, shape, strict=True)]
-    first, *_ = _nibabel()
+    first, *_ = nibabel_headers()
     header: Any = first(endianness="<")
     header.set_data_dtype(np.int16)
     header.set_data_shape(shape)
@@ -237,120 +173,53 @@ def _file_bytes(path: Path) -> bytes:
         raise _problem(path, f"cannot be read ({error.strerror})") from error
 
 
-def _unpack(raw: bytes, path: Path) -> tuple[_Header, bytes]:
+def _unpack(raw: bytes, path: Path) -> tuple[VolumeHeader, bytes]:
     """Return the header and the decompressed file, no longer than the header says."""
-    packed = path.name.endswith(".gz")
-    header = _header(_start(raw, path), path)
-    need = _needed_bytes(header, path)
-    try:
+    if not path.name.endswith(".gz"):
+        return _whole(_header(raw[:HEADER_BYTES], path), raw, path)
+    with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
+        header = _header(_inflate(file, HEADER_BYTES, path), path)
+        file.seek(0)
         # One byte more makes gzip reach its own check sum.
-        data = _inflate(raw, need + 1) if packed else raw
-    except (OSError, EOFError, zlib.error) as error:
-        text = f"is truncated or damaged ({error}); export it again"
-        raise _problem(path, text) from error
-    if len(data) < need:
-        text = f"is truncated: {len(data)} of {need} bytes; export it again"
+        return _whole(header, _inflate(file, header.end + 1, path), path)
+
+
+def _whole(header: VolumeHeader, data: bytes, path: Path) -> tuple[VolumeHeader, bytes]:
+    """Return both, unless voxels are missing."""
+    if len(data) < header.end:
+        text = f"is truncated: {len(data)} of {header.end} bytes; export it again"
         raise _problem(path, text)
     return header, data
 
 
-def _start(raw: bytes, path: Path) -> bytes:
-    """Return the first bytes of a file, decompressed: enough for any header."""
-    if not path.name.endswith(".gz"):
-        return raw[:_HEADER_BYTES]
+def _inflate(file: gzip.GzipFile, limit: int, path: Path) -> bytes:
+    """Return at most `limit` decompressed bytes."""
     try:
-        return _inflate(raw, _HEADER_BYTES)
+        return file.read(limit)
     except (OSError, EOFError, zlib.error) as error:
-        text = f"is truncated or not gzip ({error}); export it again"
+        text = f"is truncated or damaged ({error}); export it again"
         raise _problem(path, text) from error
 
 
-def _inflate(raw: bytes, limit: int) -> bytes:
-    """Return at most `limit` decompressed bytes."""
-    with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
-        return file.read(limit)
-
-
-def _header(start: bytes, path: Path) -> _Header:
-    """Return nibabel's header of NIfTI-1 or NIfTI-2 bytes."""
-    if len(start) < 348:
-        raise _problem(path, f"is truncated: {len(start)} bytes, a header has 348")
-    second = struct.unpack("<i", start[:4])[0] in {540, 469893120}
-    first, other, errors = _nibabel()
-    kind, size = (other, 540) if second else (first, 348)
+def _header(start: bytes, path: Path) -> VolumeHeader:
     try:
-        header: _Header = kind(start[:size])
-    except errors as error:
-        raise _problem(path, f"is not a readable NIfTI file ({error})") from error
-    return header
+        return header_of(start)
+    except DatasetError as error:
+        raise _problem(path, *error.problems) from error
 
 
-def _needed_bytes(header: _Header, path: Path) -> int:
-    """Return how many bytes the header promises, capped before any is unpacked."""
-    shape = tuple(int(n) for n in header.get_data_shape())
-    count = math.prod(shape)
-    if count < 1 or min(shape, default=0) < 1:
-        raise _problem(path, f"has no voxels: shape {shape}")
-    need = int(header["vox_offset"]) + count * header.get_data_dtype().itemsize
-    if need > MAX_VOLUME_BYTES:
-        text = f"unpacks to {need} bytes, above the cap of {MAX_VOLUME_BYTES}"
-        raise _problem(path, text)
-    return need
-
-
-def _orientation(header: _Header, path: Path) -> NDArray[np.float64]:
-    """Return nibabel's orientation array, or refuse an affine that has none."""
-    affine = np.asarray(header.get_best_affine(), dtype=np.float64)
-    orientation = orientation_of(affine)
-    if orientation is None:
-        raise _problem(path, f"has no orientation in RAS: affine {affine.tolist()}")
-    return orientation
-
-
-def _describe(header: _Header, path: Path) -> VolumeHeader:
-    """Check shape, spacing and orientation, and return them in RAS order."""
-    shape = tuple(int(n) for n in header.get_data_shape())
-    if len(shape) == 4 and shape[3] == 1:
-        shape = shape[:3]
-    if len(shape) != 3:
-        text = f"has {len(shape)} axes, shape {shape}; a volume has three"
-        raise _problem(path, text)
-    spacing = tuple(abs(float(s)) for s in header.get_zooms()[:3])
-    if not all(_SMALL_SPACING <= s <= _LARGE_SPACING for s in spacing):
-        text = f"has spacing {spacing} mm; {_SMALL_SPACING} to {_LARGE_SPACING} is sane"
-        raise _problem(path, text)
-    order = np.argsort(_orientation(header, path)[:, 0])
-    oriented = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
-    x, y, z = (int(i) for i in order)
-    return VolumeHeader(
-        shape=(shape[x], shape[y], shape[z]),
-        spacing=(spacing[x], spacing[y], spacing[z]),
-        oriented=oriented,
-    )
-
-
-def _voxels(
-    header: _Header, described: VolumeHeader, data: bytes, path: Path
-) -> Volume:
+def _voxels(header: VolumeHeader, data: bytes, path: Path) -> Volume:
     """Return the voxels as float32 in RAS."""
-    kind = header.get_data_dtype()
-    if kind.kind not in "iuf":
-        raise _problem(path, f"has voxels of type {kind}; numbers are needed")
-    shape = tuple(int(n) for n in header.get_data_shape())
-    flat = np.frombuffer(
-        data, kind, count=math.prod(shape), offset=int(header["vox_offset"])
-    )
-    slope, inter = header.get_slope_inter()
+    flat = np.frombuffer(data, header.kind, header.voxels, header.offset)
     with np.errstate(over="ignore", invalid="ignore"):
         values = flat.astype(np.float32)
-        if slope not in {None, 1.0}:
-            values *= np.float32(slope)
-        if inter:
-            values += np.float32(inter)
+        if header.slope != 1.0:
+            values *= np.float32(header.slope)
+        if header.intercept:
+            values += np.float32(header.intercept)
     if not np.isfinite(values).all():
         bad = int((~np.isfinite(values)).sum())
         raise _problem(path, f"has {bad} voxels that are NaN or infinite")
-    volume = values.reshape(shape[:3], order="F")
-    affine = np.asarray(header.get_best_affine(), dtype=np.float64)
-    turned, ras = to_ras(volume, affine, _orientation(header, path))
-    return Volume(turned, described.spacing, ras)
+    volume = values.reshape(header.stored, order="F")
+    turned = to_ras(volume, header.orientation)
+    return Volume(turned, header.spacing, header.affine)

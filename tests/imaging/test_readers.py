@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fednb.errors import DatasetError, InputError
-from fednb.imaging import readers
-from fednb.imaging.readers import read_hashed, read_header, read_volume, write_nifti
+from fednb.imaging import headers
+from fednb.imaging.readers import read_hashed, read_volume, write_nifti
 from fednb.records.base import sha256_hex
 
 
@@ -79,7 +79,7 @@ def test_every_orientation_comes_back_in_ras(
     assert np.array_equal(ours.data, theirs.get_fdata())
     assert np.allclose(ours.affine, theirs.affine)
     assert ours.spacing == (1.0, 2.0, 3.0)
-    header = read_header(path)
+    header = read_hashed(path).header
     assert header.shape == ours.data.shape
     assert header.spacing == ours.spacing
 
@@ -194,7 +194,7 @@ def test_what_is_no_volume_is_not_written(tmp_path, data):
 
 
 def test_the_cap_holds_for_plain_files(tmp_path, volume, monkeypatch):
-    write_nifti(tmp_path / "v.nii", volume, (1.0, 1.0, 1.0))
-    monkeypatch.setattr(readers, "MAX_VOLUME_BYTES", 100)
+    write_nifti(tmp_path / "v.nii", volume, (1.0, 1.0, 1.5))
+    monkeypatch.setattr(headers, "MAX_VOLUME_BYTES", 100)
     with pytest.raises(DatasetError, match="unpacks to 772 bytes"):
         read_volume(tmp_path / "v.nii")
