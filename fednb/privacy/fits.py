@@ -11,6 +11,10 @@ as long as its rounds bring the same totals, which the gatekeeper compares; so i
 free. Everything else draws on a budget an outcome that no requester can reset, refused
 fits too: whether a rule stops one, or an error, depends on the patients.
 
+The ends of a fit's intervals, put together with those of earlier fits on its cohort,
+must hold the threshold of patients who leave in between (rule 10): two grids that
+differ by one end would show them.
+
 Limits: cohorts that differ by the threshold or more are compared in pairs, not in
 threes; for those the budget is the only wall.
 """
@@ -23,17 +27,19 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from fednb.privacy.differencing import Answer, Book
-from fednb.privacy.rules import DIFFERENCING, FITS, Safe
+from fednb.privacy.differencing import Answer, Book, Series
+from fednb.privacy.rules import DIFFERENCING, FITS, INTERVALS, Safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
-    from fednb.privacy.differencing import Members, Series
+    from fednb.privacy.differencing import Members
     from fednb.privacy.profiles import Profile
     from fednb.records.outputs import Decision
+
+    Exits = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 FITTED: Final = "fit"
 """The series of cohorts on which fits were made."""
@@ -125,6 +131,45 @@ class FitBook(Book):
             )
         decision = DIFFERENCING.decide(reason, self._profile, allow=held)
         return Safe(chosen if held else None, (decision,))
+
+    def cut(
+        self, series: str, members: Members, ends: Iterable[float], exits: Exits
+    ) -> Decision:
+        """Say whether a fit's ends, with those of earlier fits, cut out no few.
+
+        Two grids that differ by one end give, subtracted, the sums over whoever leaves
+        in between: so the ends of all fits on near cohorts are looked at together.
+
+        Parameters
+        ----------
+        series
+            Of the follow-up, and of what it is stratified by.
+        members
+            Patients on whom the fit is made, shape (patients,).
+        ends
+            Of the fit's own intervals.
+        exits
+            When each of all patients leaves, and in which stratum, from 0.
+        """
+        cohort, size = self._cohort(members)
+        known = self._earlier.get(series, Series())
+        near = known.near(cohort, size, self._profile.threshold)
+        earlier = {float(e) for _, a in near for e in np.frombuffer(a.value, "<f8")}
+        own = sorted(set(ends))
+        if not earlier.issuperset(own):
+            self._add((series, ""), cohort, size, np.array(own, "<f8").tobytes())
+        together = np.array(sorted({*earlier, *own}))
+        cell = np.searchsorted(together, exits[0][members], side="left")
+        group = exits[1][members]
+        width = together.size + 1
+        counts = np.bincount(group * width + cell, minlength=width * (group.max() + 1))
+        fewest = int(counts.reshape(-1, width)[:, :-1].min())
+        least = self._profile.threshold
+        reason = (
+            f"{fewest} patients leave between two ends of this fit and of earlier ones "
+            f"on its cohort, put together; {least} are needed."
+        )
+        return INTERVALS.decide(reason, self._profile, allow=fewest >= least)
 
     def draw(self, cohorts: Iterable[Members]) -> Decision:
         """Name the fit, and say whether the budget of its outcome holds it (rule 19).

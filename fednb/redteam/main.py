@@ -11,6 +11,7 @@ from fednb.redteam import (
     assessments,
     cells,
     cohorts,
+    columns,
     gate,
     models,
     noise,
@@ -41,6 +42,7 @@ FAMILIES: Final[tuple[Callable[[World], tuple[Attack, ...]], ...]] = (
     sybils.attacks,
     assessments.attacks,
     times.attacks,
+    columns.attacks,
 )
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import io
 import itertools
+import secrets
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
+from fednb.privacy.egress import outputs_of
 from fednb.privacy.tables import StatisticsLayout
+from fednb.records.heads import CoxPlan
 from fednb.records.messages import FetchMock, Publication
+from fednb.records.specs import SplitSpec
 from fednb.redteam.world import DATASET
 from fednb.survival.protocol import design_of, replay
 from fednb.survival.sums import LikelihoodSums
@@ -19,8 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fednb.records.contracts import Contract
+    from fednb.records.datasets import Column
     from fednb.records.heads import LogisticPlan
-    from fednb.records.tasks import StatisticsPlan
+    from fednb.records.tasks import AnyPlan, StatisticsPlan
     from fednb.redteam.coordinator import HostileCoordinator
 
     Floats = NDArray[np.float64]
@@ -125,3 +131,39 @@ def raw_sums(
         return None
     columns = n * state.scale.mean + state.scale.std * scaled
     return {"n": n, "positives": float(sums.score[-1]) + n / 2, "columns": columns}
+
+
+def fit_plan(**changes: object) -> CoxPlan:
+    """Return a fit on everybody that no site has a reason to refuse."""
+    fields = {
+        "duration": "os_months",
+        "event": "death",
+        "covariates": ("age",),
+        "split": SplitSpec(train=1.0, validation=0.0, test=0.0),
+        "fit_on": "train",
+        "evaluate_on": "none",
+        **changes,
+    }
+    return CoxPlan(**fields)  # type: ignore[arg-type]
+
+
+def changed(
+    contract: Contract, plan: AnyPlan, columns: tuple[Column, ...] = ()
+) -> Contract:
+    """Return a contract for another plan: nobody but the sites looks at its times."""
+    outputs = outputs_of(
+        (plan,),
+        parameters=contract.parameters,
+        privacy=contract.privacy,
+        sites=len(contract.participants),
+        calls=contract.resources.calls,
+        vectors_of=lambda _spec, n: {"update": n},
+    )
+    nonce = secrets.token_hex(16)
+    return msgspec.structs.replace(
+        contract,
+        steps=(plan,),
+        outputs=outputs,
+        nonce=nonce,
+        columns=columns or contract.columns,
+    )

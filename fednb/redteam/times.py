@@ -1,4 +1,4 @@
-"""Attacks on edges that a requester names: ends of intervals, knots of splines."""
+"""Attacks on survival times: ends of intervals that a requester slides."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
-from fednb.privacy.egress import outputs_of
-from fednb.records.heads import CoxPlan
 from fednb.records.messages import Call, Refusal, Release
 from fednb.records.outcomes import Survival
 from fednb.records.outputs import Place
-from fednb.records.specs import SplitSpec
 from fednb.records.tasks import TrainingPlan
 from fednb.redteam import peers
-from fednb.redteam.outcome import CLOSE, FEDNB, Attack, Outcome, beyond
+from fednb.redteam.outcome import FEDNB, Attack, Outcome, beyond
 from fednb.redteam.people import people
-from fednb.redteam.reading import isolated
+from fednb.redteam.reading import changed, fit_plan, isolated
 from fednb.redteam.world import SIZES, THREE
 from fednb.survival.deepcox import interval_codes, merge_codes
+from fednb.survival.grid import GridTotals
+from fednb.survival.protocol import design_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fednb.records.contracts import Contract
-    from fednb.records.tasks import AnyPlan
+    from fednb.records.heads import CoxPlan
     from fednb.redteam.world import World
 
     Floats = NDArray[np.float64]
@@ -47,52 +46,23 @@ ANSWERS: Final = 60
 EXITS: Final = 5
 """Exit times that are looked for by refusals alone."""
 
-KNOTS: Final = 240
-"""Knots a fit."""
+ROW: Final = ("idh", "mgmt", "male")
+"""What is claimed of whoever dies between two ends."""
 
-NAMES: Final = ("bisected exit times", "slid knots of a spline")
+NAMES: Final = ("bisected exit times", "neighbouring grids")
 
+_GRIDS = "Fit on two grids that differ by one end, and subtract the sums of the dead."
 _EXITS = "Slide ends of intervals; read counts, refusals and where intervals merge."
-_KNOTS = "Give a spline knots so close that single patients lie between them."
 
 
 def attacks(world: World) -> tuple[Attack, ...]:
     """Return the family's attacks."""
-    exits, knots = NAMES
+    exits, grids = NAMES
     return (
+        Attack(grids, FEDNB, _GRIDS, lambda rng: _grids(world, rng)),
+        Attack(grids, peers.FREE_EDGES, _GRIDS, _grids_peer),
         Attack(exits, FEDNB, _EXITS, lambda rng: _exits(world, rng)),
         Attack(exits, peers.FREE_EDGES, _EXITS, _exits_peer),
-        Attack(knots, FEDNB, _KNOTS, lambda rng: _knots(world, rng)),
-        Attack(knots, peers.FREE_EDGES, _KNOTS, _knots_peer),
-    )
-
-
-def _plan(**changes: object) -> CoxPlan:
-    fields = {
-        "duration": "os_months",
-        "event": "death",
-        "covariates": ("age",),
-        "split": SplitSpec(train=1.0, validation=0.0, test=0.0),
-        "fit_on": "train",
-        "evaluate_on": "none",
-        **changes,
-    }
-    return CoxPlan(**fields)  # type: ignore[arg-type]
-
-
-def _changed(contract: Contract, plan: AnyPlan) -> Contract:
-    """Return a contract for another plan: nobody but the sites looks at its times."""
-    outputs = outputs_of(
-        (plan,),
-        parameters=contract.parameters,
-        privacy=contract.privacy,
-        sites=len(contract.participants),
-        calls=contract.resources.calls,
-        vectors_of=lambda _spec, n: {"update": n},
-    )
-    nonce = secrets.token_hex(16)
-    return msgspec.structs.replace(
-        contract, steps=(plan,), outputs=outputs, nonce=nonce
     )
 
 
@@ -134,7 +104,7 @@ def _split(counted: Counted, answers: int) -> list[tuple[float, float]]:
 
 def _exits(world: World, rng: np.random.Generator) -> Outcome:
     """Claim exit times by three ways; a way that sites do not go tells nothing."""
-    honest = world.coordinator.contract(_plan(), THREE)
+    honest = world.coordinator.contract(fit_plan(), THREE)
     truth = world.numbers("os_months")
     tried = [0, 0]
     claims = [
@@ -155,7 +125,7 @@ def _by_totals(world: World, honest: Contract, tried: list[int]) -> list[float]:
     """Read deaths until the one end of a grid, over three sites."""
 
     def counted(end: float) -> float | None:
-        contract = _changed(honest, _plan(grid=(end,)))
+        contract = changed(honest, fit_plan(grid=(end,)))
         tried[0] += 1
         if not world.coordinator.obtain(contract):
             return None
@@ -171,7 +141,7 @@ def _by_refusals(world: World, honest: Contract, tried: list[int]) -> list[float
     """Read where one site stops refusing: there its tenth patient leaves."""
 
     def answered(*cuts: float) -> bool | None:
-        contract = _changed(honest, _plan(time_varying={"age": cuts}))
+        contract = changed(honest, fit_plan(time_varying={"age": cuts}))
         tried[0] += 1
         if isinstance(world.coordinator.propose("a", contract), Refusal):
             # whatever the patients are: this tells nothing of them
@@ -216,7 +186,7 @@ def _by_merging(world: World, honest: Contract, tried: list[int]) -> list[float]
         ends = np.linspace(start, start + 15, 61)[1:].tolist()
         target = Survival("os_months", "death", intervals=tuple(ends))
         plan = TrainingPlan("small-cnn-3d", target, modalities=(), device="cpu")
-        contract = _changed(msgspec.structs.replace(honest, parameters={"0": 8}), plan)
+        contract = changed(msgspec.structs.replace(honest, parameters={"0": 8}), plan)
         tried[0] += 1
         if not world.coordinator.obtain(contract):
             continue
@@ -249,57 +219,61 @@ def _exits_peer(rng: np.random.Generator) -> Outcome:
     return Outcome(hits, found.n, note=f"{len(claims)} exits between two ends")
 
 
-def _windows(low: float, width: float) -> tuple[float, ...]:
-    return tuple(round(low + i * width, 3) for i in range(KNOTS))
-
-
-def _bumps(means: Floats, middles: Floats, least: float) -> Floats:
-    """Return where means of narrow splines stand out from their neighbours."""
-    padded = np.concatenate([[0.0], means, [0.0]])
-    top = (means >= padded[:-2]) & (means > padded[2:]) & (means > least)
-    return middles[top].reshape(-1, 1)
-
-
-def _knots(world: World, rng: np.random.Generator) -> Outcome:
-    """Read, off the means of a first round, between which knots somebody lies."""
-    honest = world.coordinator.contract(_plan(), THREE)
-    truth = world.numbers("age")
-    width = 2 * CLOSE * float(truth.std())
-    claims, answered, tried = [np.zeros((0, 1))], 0, 0
-    for low in np.arange(25, 85, KNOTS * width).tolist():
-        knots = tuple(k for k in _windows(low, width) if k < 90)
-        text = ", ".join(f"{k:g}" for k in knots)
-        plan = _plan(covariates=(), formula=f"bs(age, {text})")
-        contract = _changed(honest, plan)
-        tried += 1
-        totals = []
-        if world.coordinator.obtain(contract):
-            totals = world.coordinator.fit(contract, 1)
-        if not totals:
+def _grids(world: World, rng: np.random.Generator) -> Outcome:
+    """Move the last end of a pooled fit's grid along the owners' own ends."""
+    honest = world.coordinator.contract(fit_plan(covariates=ROW), THREE)
+    rows = world.numbers("os_months", "death", *ROW)
+    hits, strangers, claims, answered = 0, 0, 0, 0
+    before: tuple[float, Floats, Floats] | None = None
+    for end in np.arange(40, LONGEST + 1, 10).tolist():
+        plan = fit_plan(covariates=ROW, grid=(20.0, end), strata=())
+        found = _dead(world, changed(honest, plan), plan)
+        if found is None:
             continue
         answered += 1
-        columns = len(knots) + 3
-        n = totals[0][0]
-        # columns lie in [0, 1], and are sent as twice their distance from the middle
-        means = (totals[0][2 : 2 + columns] / n + 1) / 2
-        # column j is highest on the knot j - 1
-        inner = means[1:-2]
-        claims.append(_bumps(inner, np.asarray(knots), 0.002))
-    made = np.concatenate(claims)
-    hits = beyond(made, truth, people(rng, len(truth)).x[:, :1])
-    note = f"{answered} of {tried} fits were answered; {len(made)} claims"
-    return Outcome(hits, len(truth), note=note)
+        if before is not None and round(found[0].sum() - before[1].sum()) == 1:
+            claims += 1
+            guess = np.rint(found[1] - before[2])
+            died = (rows[:, 0] > before[0]) & (rows[:, 0] <= end) & (rows[:, 1] == 1)
+            hits += bool((rows[died, 2:] == guess).all())
+            strangers += bool((rows[rng.integers(len(rows)), 2:] == guess).all())
+        before = (end, *found)
+    note = f"{answered} grids were answered; {claims} claims, {strangers} by chance"
+    return Outcome(max(hits - strangers, 0), max(len(rows), 1), note=note)
 
 
-def _knots_peer(rng: np.random.Generator) -> Outcome:
+def _dead(
+    world: World, contract: Contract, plan: CoxPlan
+) -> tuple[Floats, Floats] | None:
+    """Return deaths by interval over all sites, and the sum of their columns."""
+    if not world.coordinator.obtain(contract):
+        return None
+    totals = world.coordinator.fit(contract, 2)
+    if len(totals) < 2:
+        return None
+    design = design_of(plan, contract.columns, privacy=contract.privacy, parts=3)
+    state = design.replay(totals[:1])
+    if state.deaths is None or state.scale is None:
+        return None
+    sums = GridTotals.from_vector(totals[1], len(plan.grid), len(ROW))
+    deaths = state.deaths.astype(np.float64)
+    whole = deaths.sum() * state.scale.mean + state.scale.std * sums.d1.sum(axis=0)
+    return deaths, np.asarray(whole)
+
+
+def _grids_peer(rng: np.random.Generator) -> Outcome:
+    """Subtract sums over ten dead or more, on grids of any ends."""
+    hits = 0
     found = people(rng, SIZES["a"])
-    age = found.x[:, :1]
-    width = CLOSE * float(age.std())
-    knots = np.arange(20, 90, width)
-    means = [
-        peers.mean(np.maximum(1 - np.abs(age[:, 0] - k) / width, 0), peers.PLAIN)
-        for k in knots.tolist()
-    ]
-    claims = _bumps(np.asarray(means, dtype=np.float64), knots, 0.0)
-    hits = beyond(claims, age, people(rng, found.n).x[:, :1])
-    return Outcome(hits, found.n, note=f"{len(claims)} means stand out")
+    order = np.sort(found.time[found.event == 1])
+    for low, high in itertools.pairwise(order.tolist()):
+        sums = [
+            peers.subgroup((found.time <= end) & (found.event == 1), column)
+            for end in (low, high)
+            for column in found.binary.T
+        ]
+        if all(cell is not None for cell in sums):
+            told = np.array([cell[1] for cell in sums if cell is not None])
+            guess = told[3:] - told[:3]
+            hits += bool((found.binary[found.time == high] == guess).all())
+    return Outcome(hits, found.n, note="three attributes of each")

@@ -131,3 +131,73 @@ def test_no_two_cohorts_on_which_fits_were_made_single_anybody_out(drawn):
     for one in words:
         for other in words:
             assert distance(one, other) == 0 or distance(one, other) >= 10
+
+
+TIMES = np.arange(PATIENTS, dtype=float)
+ONE = np.zeros(PATIENTS, dtype=np.int64)
+
+
+def cut(made: FitBook, *ends: float, group=ONE, members=EVERYBODY, series="ends"):
+    return made.cut(series, members, ends, (TIMES, group))
+
+
+def after(*ends: float, members=EVERYBODY, **options) -> FitBook:
+    """Return a book of one fit that had these ends."""
+    first_book = book(**options)
+    assert cut(first_book, *ends, members=members).allow
+    (answer,) = first_book.added
+    series = Series()
+    series.add(answer)
+    return FitBook(STANDARD, np.arange(PATIENTS), {"ends": series}, past())
+
+
+def test_ends_of_a_fit_hold_the_threshold_between_them():
+    # patients 0 to 9 leave until 9.5, 10 to 19 until 19.5
+    assert cut(book(), 9.5, 19.5).allow
+    refused = cut(book(), 9.5, 18.5)
+    assert not refused.allow
+    assert refused.rule.startswith("disclosure.10")
+    assert refused.reason.startswith("9 patients leave between two ends of this fit")
+    # what lies behind the last end was never parted from it
+    assert cut(book(), 58.5).allow
+
+
+@pytest.mark.parametrize(
+    ("ends", "allow"),
+    [((29.5,), True), ((20.5,), False), ((19.5,), True), ((39.5, 49.5), True)],
+)
+def test_ends_of_two_fits_are_looked_at_together(ends, allow):
+    assert cut(book(), *ends).allow
+    made = after(19.5)
+    assert cut(made, *ends).allow == allow
+    # the same again adds nothing
+    assert len(made.added) == (ends != (19.5,))
+
+
+def test_ends_of_another_cohort_or_follow_up_do_not_count():
+    assert cut(after(19.5), 20.5, series="ends of another").allow
+    late = np.arange(PATIENTS) >= 20
+    assert cut(after(29.5, members=late), 20.5).allow
+    # one that is near is the same
+    assert not cut(after(19.5, members=first(59)), 20.5).allow
+
+
+def test_ends_are_looked_at_in_each_stratum():
+    group = np.arange(PATIENTS) % 2
+    assert cut(book(), 19.5, group=group).allow
+    assert not cut(book(), 18.5, group=group).allow
+
+
+@given(st.lists(st.integers(0, 59), min_size=1, max_size=4), st.data())
+def test_no_two_answered_grids_part_fewer_than_the_threshold(ends, data):
+    own = sorted({end + 0.5 for end in ends})
+    if not cut(book(), *own).allow:
+        return
+    made = after(*own)
+    other = sorted({end + 0.5 for end in data.draw(st.lists(st.integers(0, 59)))})
+    if not other or not cut(made, *other).allow:
+        return
+    # a difference of two cumulative counts is 0, or at least the threshold
+    below = [int((end >= TIMES).sum()) for end in (*own, *other)]
+    apart = {abs(a - b) for a in below for b in below}
+    assert not apart & set(range(1, 10))

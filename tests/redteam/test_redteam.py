@@ -48,6 +48,8 @@ BEYOND = {
     "assessment of one patient's score",
     "bisected exit times",
     "slid knots of a spline",
+    "neighbouring grids",
+    "products of a rare label",
 }
 """What the reference does not list, made on fednb and on a peer's rule."""
 

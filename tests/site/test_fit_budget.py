@@ -220,3 +220,28 @@ def test_one_site_cannot_be_subtracted_from_two_fits(tmp_path):
         three = first_call(fed, plan(penalizer=0.1), sites=["a", "b", "c"])
         reason = refused(fed, "a", three, "participants")
     assert "differs by d alone" in reason
+
+
+def test_two_grids_do_not_part_a_few(fed):
+    """On the owners' grid, each by itself allowed: their difference would be a few."""
+    times = {site: np.sort(clinic(site)["os_months"]) for site in SITES}
+    assert all((t <= 20).sum() >= 10 for t in times.values())
+    few = next(
+        end
+        for end in range(60, 190, 10)
+        if any(0 < ((t > end) & (t <= end + 10)).sum() < 10 for t in times.values())
+    )
+    ask = {"strata": (), "fit_on": "train"}
+    fit(fed, cox(grid=(20, few), **ask), rounds=1)
+    site = next(
+        s for s, t in times.items() if 0 < ((t > few) & (t <= few + 10)).sum() < 10
+    )
+    contract = approved(fed, drafted(fed, cox(grid=(20, few + 10), **ask)))
+    call = head_call(contract, site, secrets.token_hex(8), 0)
+    reason = refused(fed, site, call, "disclosure")
+    assert "patients leave between two ends of this fit and of earlier ones" in reason
+    # times at which effects change are ends, too
+    steps = cox(time_varying={"age": (few + 10,)})
+    contract = approved(fed, drafted(fed, steps))
+    refused(fed, site, head_call(contract, site, secrets.token_hex(8), 0), "disclosure")
+    fit(fed, cox(grid=(20, few), penalizer=0.1, **ask), rounds=1)

@@ -13,6 +13,7 @@ from fednb.privacy.disclosure import check_dominance, round_count
 from fednb.privacy.profiles import MAX_LEVERAGE, MAX_PARAMETER_SHARE
 from fednb.privacy.rules import INTERVALS, PARAMETERS, THRESHOLD
 from fednb.records.heads import CoxPlan, LogisticPlan
+from fednb.site.tasks.moments import safe_locations
 from fednb.site.tasks.periods import (
     check_grid,
     check_own,
@@ -278,9 +279,8 @@ class Head:
             z[:, j] = (z[:, j] - center) / half
         n, events = rows.n, int(rows.event.sum())
         if self._design.cox.steps:
-            spans = self._design.cox.steps.windows
             whole = [round_count(n, profile), round_count(events, profile)]
-            moments = period_moments(z, spans, rows.survival, profile)
+            moments = period_moments(z, self._design, rows.survival, profile)
             return np.concatenate([whole, moments])
         deaths = np.zeros(0)
         if self._design.cox.grid:
@@ -288,8 +288,7 @@ class Head:
         if profile.name == "open":
             squares = np.einsum("ij,ij->j", z, z)
             return np.concatenate([[n, events], z.sum(axis=0), squares, deaths])
-        # location and scale only set the units of the fit: two decimals are enough
-        mean, std = np.round(z.mean(axis=0), 2), np.round(z.std(axis=0), 2)
+        mean, std = safe_locations(z, self._design, profile)
         shown = round_count(n, profile)
         parts = [shown * mean, shown * (std**2 + mean**2), deaths]
         return np.concatenate([[shown, round_count(events, profile)], *parts])

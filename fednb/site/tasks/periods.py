@@ -13,6 +13,7 @@ import numpy as np
 from fednb.privacy.profiles import MAX_PARAMETER_SHARE
 from fednb.privacy.rounding import round_counts
 from fednb.privacy.rules import INTERVALS, PARAMETERS
+from fednb.site.tasks.moments import safe_locations
 from fednb.survival.episodes import leaving, observed
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def period_moments(
-    z: Floats, spans: tuple[Window, ...], survival: Survival, profile: Profile
+    z: Floats, design: HeadDesign, survival: Survival, profile: Profile
 ) -> Floats:
     """Return moments of each column over the patients at risk in its window.
 
@@ -37,28 +38,25 @@ def period_moments(
     ----------
     z
         Columns in public units, shape (n, q).
-    spans
-        When each column acts.
+    design
+        Says when each column acts.
     survival
         Follow-up of the patients.
     profile
-        Counts are rounded by it, means and deviations to two decimals: they only set
-        the units of the fit.
+        Counts are rounded by it, means and deviations as in
+        `fednb.site.tasks.moments`.
 
     Returns
     -------
     numpy.ndarray
         Sums, squares, patients and deaths, each of shape (q,).
     """
+    spans = design.cox.steps.windows
     inside = observed(spans, survival)
     died = leaving(spans, survival) & (np.asarray(survival.event) == 1)[:, None]
     counts, deaths = inside.sum(axis=0), died.sum(axis=0)
-    shown = np.where(inside, z, 0.0)
-    most = np.maximum(counts, 1)
-    mean = shown.sum(axis=0) / most
-    std = np.sqrt(np.where(inside, (z - mean) ** 2, 0.0).sum(axis=0) / most)
+    mean, std = safe_locations(z, design, profile, inside)
     if not profile.exact:
-        mean, std = np.round(mean, 2), np.round(std, 2)
         counts, deaths = round_counts(counts, profile), round_counts(deaths, profile)
     return np.concatenate([counts * mean, counts * (std**2 + mean**2), counts, deaths])
 

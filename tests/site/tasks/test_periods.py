@@ -52,7 +52,7 @@ def pooled():
 
 
 def test_moments_are_of_the_patients_at_risk(pooled):
-    _, state = pooled
+    design, state = pooled
     np.testing.assert_array_equal(state.observed, [90, 40])
     np.testing.assert_array_equal(state.died, [30, 30])
     # half a declared width is the unit: 50 years
@@ -60,16 +60,16 @@ def test_moments_are_of_the_patients_at_risk(pooled):
     np.testing.assert_allclose(state.scale.std, 50 * np.sqrt([22.5 / 89, 10 / 39]))
     rows = _survival(60, 30)
     z = np.column_stack([np.arange(90) / 100.0] * 2)
-    sums, squares, counts, died = np.split(period_moments(z, SPANS, rows, OPEN), 4)
+    sums, squares, counts, died = np.split(period_moments(z, design, rows, OPEN), 4)
     np.testing.assert_allclose(sums, [z[:, 0].sum(), z[60:, 0].sum()])
     np.testing.assert_allclose(squares, [(z[:, 0] ** 2).sum(), (z[60:, 0] ** 2).sum()])
     np.testing.assert_array_equal(counts, [90, 30])
     np.testing.assert_array_equal(died, [60, 30])
 
 
-def test_counts_leave_rounded_and_means_to_two_decimals():
+def test_counts_leave_rounded_and_means_to_two_decimals(pooled):
     z = np.column_stack([np.linspace(0, 1, 57)] * 2)
-    found = period_moments(z, SPANS, _survival(33, 24), STANDARD)
+    found = period_moments(z, pooled[0], _survival(33, 24), STANDARD)
     sums, squares, counts, died = np.split(found, 4)
     np.testing.assert_array_equal(counts, [60, 20])
     np.testing.assert_array_equal(died, [30, 20])
