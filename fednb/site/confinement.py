@@ -197,6 +197,8 @@ def environment(folder: str) -> dict[str, str]:
         "TMPDIR": folder,
         "LANG": "C.UTF-8",
         **dict.fromkeys(one_thread, "1"),
+        # a driver is no wall, and graphics memory has none: such code has no GPU
+        "CUDA_VISIBLE_DEVICES": "",
         **{name: value for name, value in kept.items() if value},
     }
 

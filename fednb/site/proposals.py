@@ -13,7 +13,7 @@ from fednb.privacy.dp import check_dp
 from fednb.privacy.egress import outputs_of
 from fednb.privacy.profiles import PROFILES
 from fednb.privacy.shares import check_shares, means_in
-from fednb.records.carried import check_carried
+from fednb.records.carried import check_carried, training_of
 from fednb.records.edges import check_edges
 from fednb.records.tasks import (
     AnyPlan,
@@ -123,10 +123,12 @@ def check_plan(plan: AnyPlan, manifest: Manifest) -> None:
     """
     known = [column.name for column in manifest.columns]
     missing = [name for name in columns_of(plan) if name not in known]
+    trained = training_of(plan)
+    if trained is not None:
+        check_carried(trained)
     if isinstance(plan, TrainingPlan):
         models.validate(plan.network)
         transforms.validate(plan.transforms)
-        check_carried(plan)
         strategy = resolve(plan.strategy)
         if plan.dp is not None:
             strategy.check_private()

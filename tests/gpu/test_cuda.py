@@ -8,14 +8,18 @@ import pytest
 import torch
 from task_fixtures import Hospital, make_hospital, small_plan
 
+from fednb.errors import CodeError
 from fednb.records.arrays import unpack, unpack_all
+from fednb.records.code import Code
 from fednb.records.tasks import EmbeddingPlan, EvaluationPlan, ModelRef, TrainingPlan
+from fednb.site.tasks.confined import Watch, initialise_confined
 from fednb.site.tasks.embed import embed
 from fednb.site.tasks.evaluate import evaluate
-from fednb.site.tasks.job import JobResult
+from fednb.site.tasks.job import InitialiseJob, JobResult
 from fednb.site.tasks.runtime import GIB, cap_gpu_memory, prepare
 from fednb.site.tasks.train import train
 from fednb.site.tasks.worker import TASKS, run
+from fednb.site.walls import Terms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,6 +94,24 @@ def test_the_memory_cap_holds(hospital: Hospital, monkeypatch: pytest.MonkeyPatc
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, 0)
     assert result.cause == "limit"
+
+
+LOOKS = """
+import torch
+
+
+def net(channels, embedding):
+    raise ValueError(repr(torch.cuda.is_available()))
+"""
+
+
+def test_a_requesters_own_code_sees_no_gpu():
+    """Whatever walls there are: ``device="auto"`` is then the CPU."""
+    assert torch.cuda.is_available()
+    job = InitialiseJob("initialise", Code("net", LOOKS), 1, 0, 0)
+    with pytest.raises(CodeError) as error:
+        initialise_confined(job, Terms("where-possible"), Watch(120.0, lambda: True))
+    assert "ValueError: False" in error.value.detail
 
 
 class Sink:

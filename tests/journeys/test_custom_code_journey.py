@@ -11,11 +11,14 @@ import pytest
 from small_studies import TERMS, small
 
 from fednb.embedded.federation import Federation
-from fednb.errors import RefusedError
+from fednb.errors import PlanError, RefusedError
 from fednb.records.code import Code
-from fednb.records.specs import ModelSpec
+from fednb.records.dp import DP
+from fednb.records.outcomes import Survival
+from fednb.records.specs import ModelSpec, TransformSpec
 from fednb.records.studies import StudyPlan
-from fednb.records.tasks import EmbeddingPlan
+from fednb.records.tasks import EmbeddingPlan, ModelRef
+from fednb.site.proposals import check_plan
 
 replace = msgspec.structs.replace
 SITE = "aspen"
@@ -125,3 +128,54 @@ def test_a_loss_is_read_and_trains_and_what_fails_in_it_is_told_by_line(fed):
     line = 1 + [" raise " in x for x in fails.source.splitlines()].index(True)
     assert f"(ValueError at line {line} of fails)" in str(error.value)
     assert "labels sum to" not in str(error.value)
+
+
+def turn(volume):
+    return volume.flip(0)
+
+
+PARTS = {
+    "model": {"model": OWN},
+    "loss": {"loss": Code.of(own_losses.entropy)},
+    "transform": {"transforms": (TransformSpec("ZScoreInMask"), Code.of(turn))},
+}
+ASIDE = {
+    "privacy": (
+        {"dp": DP(epsilon=8)},
+        r"^Custom code and differential privacy exclude each other: .* Use a network "
+        r"of the registry\.$",
+    ),
+    "survival": (
+        {"target": Survival("os_months", "death")},
+        r"^Custom code predicts a binary column so far; .* Train on a binary column, "
+        r"and fit a CoxPlan on the embedding\.$",
+    ),
+    "cuda": (
+        {"device": "cuda"},
+        r"^Custom code runs on the CPU\. Use device='auto' or 'cpu'\.$",
+    ),
+}
+
+
+@pytest.mark.parametrize("part", sorted(PARTS))
+@pytest.mark.parametrize("with_", sorted(ASIDE))
+def test_what_code_does_not_go_with_is_told_before_anybody_is_asked(fed, part, with_):
+    set_policy(fed, custom_code="ask")
+    changes, message = ASIDE[with_]
+    plan = small(1, **{"model": NAMED, **PARTS[part], **changes})
+    with fed.owner(SITE) as owner:
+        before = len(owner.requests)
+        with pytest.raises(PlanError, match=message):
+            fed.request(plan, **TERMS)
+        assert len(owner.requests) == before
+
+
+@pytest.mark.parametrize("with_", sorted(ASIDE))
+def test_a_site_refuses_it_whatever_drew_the_contract_up(fed, with_):
+    """Also of a step that uses a network that was trained so."""
+    set_policy(fed, custom_code="ask")
+    wrong = small(1, model=OWN, **ASIDE[with_][0])
+    manifest = fed._servers[SITE]._gatekeeper._catalog.get(TERMS["dataset"]).manifest
+    for plan in (wrong, EmbeddingPlan(ModelRef("0" * 64, wrong))):
+        with pytest.raises(PlanError, match=ASIDE[with_][1]):
+            check_plan(plan, manifest)
