@@ -14,6 +14,7 @@ from fednb.records.assessment import AssessmentPlan, FixedModel
 from fednb.records.datasets import Column, Manifest
 from fednb.site.tasks.assess import Assess
 from fednb.site.tasks.job import Job
+from fednb.survival.assessing import model_terms
 from fednb.survival.assessment import AssessmentDesign, AssessmentState
 
 if TYPE_CHECKING:
@@ -73,10 +74,11 @@ def assess(
     tables: Sequence[pd.DataFrame],
     folder: Path,
     profile: str = "open",
+    columns: Sequence[Column] = COLUMNS,
 ) -> Assessed:
     """Run all rounds of an assessment; totals are plain sums."""
     rules = PROFILES[profile]
-    declared = {column.name: column for column in COLUMNS}
+    declared = {column.name: column for column in columns}
     levels = [(n, v) for n in plan.subgroups for v in declared[n].levels]
     grid = plan.times or tuple(120.0 * k / 60 for k in range(1, 61))
     design = AssessmentDesign(
@@ -87,9 +89,10 @@ def assess(
         precision=0.0 if rules.exact else 0.1,
         parts=len(tables),
         exact=rules.exact,
+        terms=model_terms(plan.model, columns),
     )
     halves = [
-        Assess(_job(plan, table, folder / f"{i}.csv"), design, COLUMNS)
+        Assess(_job(plan, table, folder / f"{i}.csv", columns), design, columns)
         for i, table in enumerate(tables)
     ]
     totals: list[np.ndarray] = []
@@ -105,10 +108,12 @@ def assess(
     return Assessed(design, state, totals, every)
 
 
-def _job(plan: AssessmentPlan, table: pd.DataFrame, path: Path) -> Job:
+def _job(
+    plan: AssessmentPlan, table: pd.DataFrame, path: Path, columns: Sequence[Column]
+) -> Job:
     table.to_csv(path, index=False)
     ids = tuple(table["patient_id"])
-    manifest = Manifest("trial", COLUMNS, (), ids, "")
+    manifest = Manifest("trial", tuple(columns), (), ids, "")
     split = {"train": (), "validation": (), "test": tuple(range(len(table)))}
     return Job(
         id="call",

@@ -14,6 +14,7 @@ from fednb.records.heads import CoxPlan, HeadPlan
 from fednb.results.embedding import EmbeddingResult
 from fednb.results.heads import HeadResult
 from fednb.results.survival import CoxResult, LogisticResult
+from fednb.survival.assessing import written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -177,16 +178,17 @@ def fixed_model(model: object, embedding: EmbeddingRef | None = None) -> FixedMo
         names, center, intercept = names[:-1], center[:-1], values.pop()
     elif isinstance(model, CoxResult):
         center = model.estimate.center.tolist()
-    units = [n for n in names if n == "score" or n.startswith("unit_")]
+    expanded = model.terms.names() if model.terms is not None else ()
+    units = names[: len(names) - len(expanded)]
     read = _read_from(units, embedding)
     return FixedModel(
         family="logistic" if isinstance(model, LogisticResult) else "cox",
         coefficients=tuple(values),
-        covariates=tuple(names[len(units) :]),
         center=tuple(center),
         intercept=intercept,
         embedding=read,
         features=_features(units),
+        **written(model.terms),
     )
 
 

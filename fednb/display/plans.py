@@ -217,7 +217,7 @@ def _assessment(plan: AssessmentPlan) -> str:
     outcome = (plan.duration, plan.event) if plan.duration else (plan.target,)
     also = f", also by {_listed(plan.subgroups)}" if plan.subgroups else ""
     return (
-        f"Apply a finished {model} model of {_listed((*read, *plan.model.covariates))} "
+        f"Apply a finished {model} model of {_listed((*read, *plan.model.shown()))} "
         f"to {_whom(plan)}, and report how well it predicts "
         f"{_listed(outcome)}{also}. Its coefficients are listed below."
     )

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from fednb.errors import PlanError
 from fednb.records.base import Record
+from fednb.records.formula import Term, parse, plain_terms, term_text, term_width
 from fednb.records.specs import (
     EmbeddingRef,
     Needs,
@@ -22,7 +23,7 @@ from fednb.records.specs import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fednb.records.datasets import Column
+    from fednb.records.datasets import Column, ColumnKind
 
 MOST_BINS: Final = 400
 MOST_TIMES: Final = 400
@@ -47,11 +48,12 @@ class FixedModel(Record, frozen=True):
     ----------
     family
         ``"cox"``: the linear predictor is a log hazard; ``"logistic"``: log odds.
-    covariates
-        Table columns, in the order of the coefficients, after the embedding's columns.
     coefficients
-        Of the embedding's columns (or the score), then of the covariates, in their own
-        units.
+        Of the embedding's columns (or the score), then of the columns of the design
+        that come of `covariates` or `formula`, in their own units.
+    covariates
+        Table columns, in the order of the coefficients: numbers and binaries as they
+        are, labels as one 0/1 column a level but the first.
     center
         Values at which the linear predictor is `intercept`, as many.
     intercept
@@ -59,6 +61,14 @@ class FixedModel(Record, frozen=True):
     embedding, features
         Embeddings that stay at the sites, as for a head; ``"score"`` alone with
         coefficient 1 is the network itself.
+    formula
+        In place of `covariates`, as for a head: ``"age * C(grade)"``.
+    levels
+        Labels by column, the reference first, of each column that is read as labels.
+        Patients with another label are left out.
+    bounds
+        Of each column with a spline the lower and upper bound on which the fit's
+        splines end, in the column's unit: the same curve wherever it is assessed.
     """
 
     family: Literal["cox", "logistic"]
@@ -68,9 +78,16 @@ class FixedModel(Record, frozen=True):
     intercept: float = 0.0
     embedding: EmbeddingRef | None = None
     features: Literal["embedding", "score", "none"] = "none"
+    formula: str = ""
+    levels: dict[str, tuple[str, ...]] = {}
+    bounds: dict[str, tuple[float, float]] = {}
 
     def __post_init__(self) -> None:
         """Fill in the centre; refuse numbers that do not fit together."""
+        if self.covariates and self.formula:
+            message = "Give covariates or a formula, not both."
+            raise PlanError(message)
+        self._check_names()
         if not self.center:
             zeros = (0.0,) * len(self.coefficients)
             msgspec.structs.force_setattr(self, "center", zeros)
@@ -83,12 +100,58 @@ class FixedModel(Record, frozen=True):
             )
             raise PlanError(message)
 
+    def _check_names(self) -> None:
+        """Refuse splines without bounds, and labels or bounds of other columns."""
+        factors = [factor for term in self.terms() for factor in term]
+        curved = {f.name for f in factors if f.kind in {"bs", "ns"}}
+        labelled = {f.name for f in factors if f.kind == "levels"}
+        stray = set(self.levels) - {factor.name for factor in factors}
+        uneven = [name for name, (low, high) in self.bounds.items() if not low < high]
+        if curved != set(self.bounds) or labelled - set(self.levels) or stray or uneven:
+            message = (
+                f"A model names the bounds of its columns with splines "
+                f"({', '.join(sorted(curved)) or 'none'}), lower below upper, and the "
+                f"levels of its columns with labels; got bounds of "
+                f"{', '.join(sorted(self.bounds)) or 'none'} and levels of "
+                f"{', '.join(sorted(self.levels)) or 'none'}."
+            )
+            raise PlanError(message)
+
+    def terms(self) -> tuple[Term, ...]:
+        """Return the terms of the formula, or one a covariate.
+
+        Raises
+        ------
+        PlanError
+            The formula cannot be read.
+        """
+        return parse(self.formula) if self.formula else plain_terms(self.covariates)
+
+    def columns(self) -> tuple[str, ...]:
+        """Return the table's columns that the model reads, each once."""
+        factors = (factor for term in self.terms() for factor in term)
+        return tuple(dict.fromkeys(factor.name for factor in factors))
+
+    def shown(self) -> tuple[str, ...]:
+        """Return the terms as they are written in a formula."""
+        return tuple(term_text(term) for term in self.terms())
+
+    def table_width(self) -> int:
+        """Return the number of the design's columns that come of the table."""
+        return sum(term_width(term, self.levels) for term in self.terms())
+
     def width(self) -> int:
         """Return the number of columns that the model uses."""
         if self.features == "none" or self.embedding is None:
-            return len(self.covariates)
+            return self.table_width()
         units = 1 if self.features == "score" else self.embedding.width
-        return units + len(self.covariates)
+        return units + self.table_width()
+
+    def kinds(self, name: str) -> tuple[ColumnKind, ...]:
+        """Return what kinds a column that the model reads may be."""
+        if name in self.levels:
+            return ("category", "binary")
+        return ("number",) if name in self.bounds else ("number", "binary")
 
 
 class AssessmentPlan(SummedPlan, frozen=True):
@@ -206,8 +269,8 @@ class AssessmentPlan(SummedPlan, frozen=True):
             found = {self.duration: ("number",), self.event: ("binary",)}
         else:
             found = {self.target: ("binary",)}
-        for name in self.model.covariates:
-            found[name] = ("number", "binary")
+        for name in self.model.columns():
+            found[name] = self.model.kinds(name)
         for name in self.subgroups:
             found.setdefault(name, ("category", "binary"))
         return found
@@ -235,7 +298,7 @@ class AssessmentPlan(SummedPlan, frozen=True):
         columns = 1 if cox else 2
         slope = columns + columns * (columns + 1) // 2 + 1
         return (
-            Phase("risk", 5 + len(self.needs())),
+            Phase("risk", 5 + len(self.needs()) + self.model.table_width()),
             Phase("joint", joint),
             Phase("weighted", weighted),
             Phase("slope", slope, SLOPE_EVALUATIONS),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fednb.records.datasets import Column
+    from fednb.records.formula import Term
     from fednb.records.tasks import AnyPlan
 
 FIXED_BINS: Final = 20
@@ -41,7 +42,7 @@ class Edges(NamedTuple):
     Attributes
     ----------
     what
-        ``"times"`` or ``"knots"``.
+        ``"times"``, ``"knots"`` or ``"bounds"``.
     column
         Whose grid they lie on.
     values
@@ -67,13 +68,20 @@ def edges_of(plan: AnyPlan) -> Iterator[Edges]:
         yield Edges("times", plan.survival.duration, plan.survival.intervals)
     elif isinstance(plan, AssessmentPlan):
         yield Edges("times", plan.duration, plan.times)
+        yield from _knots(plan.model.terms())
+        for name, bounds in plan.model.bounds.items():
+            yield Edges("bounds", name, bounds)
     elif isinstance(plan, HeadPlan):
-        for factor in (factor for term in plan.terms() for factor in term):
-            yield Edges("knots", factor.name, factor.knots)
+        yield from _knots(plan.terms())
     if isinstance(plan, CoxPlan):
         yield Edges("times", plan.duration, plan.grid)
         for cuts in plan.time_varying.values():
             yield Edges("times", plan.duration, cuts)
+
+
+def _knots(terms: Sequence[Term]) -> Iterator[Edges]:
+    for factor in (factor for term in terms for factor in term):
+        yield Edges("knots", factor.name, factor.knots)
 
 
 def check_edges(plan: AnyPlan, columns: Sequence[Column]) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from fednb.errors import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 FactorKind = Literal["plain", "levels", "bs", "ns"]
 
@@ -90,6 +90,11 @@ class Factor:
 
 Term = tuple[Factor, ...]
 """Factors that are multiplied; one factor is a main effect."""
+
+
+def plain_terms(names: Iterable[str]) -> tuple[Term, ...]:
+    """Return one main effect a column, as it is."""
+    return tuple((Factor(name),) for name in names)
 
 
 def term_text(term: Term) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from typing_extensions import override
 
 from fednb.errors import PlanError
-from fednb.records.formula import Factor, Term, parse, term_text, term_width
+from fednb.records.formula import Term, parse, plain_terms, term_text, term_width
 from fednb.records.specs import (
     EmbeddingRef,
     Needs,
@@ -115,7 +115,7 @@ class HeadPlan(SummedPlan, frozen=True):
         """
         if self.formula:
             return parse(self.formula)
-        return tuple((Factor(name),) for name in self.covariates)
+        return plain_terms(self.covariates)
 
     def labelled(self) -> tuple[str, ...]:
         """Return the columns that are read as labels whatever their kind."""

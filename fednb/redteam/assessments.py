@@ -16,6 +16,7 @@ from fednb.redteam import peers
 from fednb.redteam.outcome import CLOSE, FEDNB, Attack, Outcome, beyond
 from fednb.redteam.people import COLUMNS, RARE, TOP, people
 from fednb.redteam.world import SIZES, THREE
+from fednb.survival.assessing import model_terms
 from fednb.survival.assessment import AssessmentDesign
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ def _assess(
     totals = world.coordinator.fit(contract, len(STAGES))
     # laid out by hand: who reads it need not have been allowed to ask
     levels = tuple((name, label) for name in plan.subgroups for label in LABELS)
-    design = AssessmentDesign(plan, (), levels, tuple(plan.needs()))
+    terms = model_terms(plan.model, contract.columns)
+    design = AssessmentDesign(plan, (), levels, tuple(plan.needs()), terms=terms)
     found = [
         dict(design.layout(name).split(total))
         for name, total in zip(STAGES, totals, strict=False)

@@ -196,7 +196,7 @@ class EvaluationReport(PooledResult):
         yield "Title", [("model", f"{model.family}, evaluated"), ("outcome", outcome)]
         yield "Data and participants", [*self._data()]
         read = [] if model.features == "none" else [model.features]
-        names = ", ".join((*read, *model.covariates))
+        names = ", ".join((*read, *model.shown()))
         yield "Predictors", [("columns", names)]
         per = f"{self.events_per_variable:.1f}"
         yield (

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from fednb.errors import FitError, InputError
-from fednb.records.assessment import AssessmentPlan, default_times
 from fednb.survival.censoring import GridCurves, followed, grid_curves
 from fednb.survival.close_pairs import CLOSE_SUMS
 from fednb.survival.layout import Layout
@@ -24,15 +23,14 @@ from fednb.survival.meta_analysis import Heterogeneity, heterogeneity
 from fednb.survival.newton import NewtonOptions, NewtonState, start, update
 from fednb.survival.pairs import PAIR_SUMS
 from fednb.survival.pooled_concordance import Kernel, survival_kernel, time_kernel
-from fednb.survival.protocol import SECURE_STEP
 from fednb.survival.sums import LikelihoodSums, vector_length
 from fednb.survival.uno import uno_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fednb.records.contracts import Contract
-    from fednb.records.datasets import Column
+    from fednb.records.assessment import AssessmentPlan
+    from fednb.survival.formula import Terms
     from fednb.survival.sums import Floats
 
 AT_RISK_LEAST: Final = 10
@@ -72,6 +70,8 @@ class AssessmentDesign:
         As for `fednb.survival.protocol.HeadDesign`.
     exact
         Whether the profile is the open one.
+    terms
+        How the covariates' columns come from those of the table; None: it has none.
     """
 
     plan: AssessmentPlan
@@ -82,6 +82,16 @@ class AssessmentDesign:
     parts: int = 1
     step: float = 0.0
     exact: bool = False
+    terms: Terms | None = None
+
+    @property
+    def binary(self) -> tuple[int, ...]:
+        """Columns of the terms that hold 0 and 1, and that the model uses."""
+        if self.terms is None:
+            return ()
+        coefficients = self.plan.model.coefficients[-len(self.terms.names()) :]
+        flags = zip(self.terms.binary(), coefficients, strict=True)
+        return tuple(j for j, (binary, b) in enumerate(flags) if binary and b != 0)
 
     @property
     def cox(self) -> bool:
@@ -101,7 +111,8 @@ class AssessmentDesign:
     def _blocks(self, phase: str) -> list[tuple[str, tuple[int, ...]]]:
         plan, m, b = self.plan, len(self.grid), self.plan.bins
         if phase == "risk":
-            return [("spread", (4,)), ("missing", (1 + len(self.columns),))]
+            missing = ("missing", (1 + len(self.columns),))
+            return [("spread", (4,)), missing, ("ones", (len(self.binary),))]
         if phase == "joint":
             own: list[tuple[str, tuple[int, ...]]] = [("hazards", (m + 1,))]
             if not self.cox:
@@ -217,42 +228,6 @@ class AssessmentState:
         times = (time_kernel(weight, at) for at in self.at)
         harrell = survival_kernel(ones, apart=True)
         return (harrell, survival_kernel(self.uno_weight), *times)
-
-
-def assessment_of(plan: AssessmentPlan, contract: Contract) -> AssessmentDesign:
-    """Return the design that a contract's assessment has, the same at every site.
-
-    Parameters
-    ----------
-    plan
-        The step.
-    contract
-        Declares the columns, and how totals are protected.
-    """
-    declared = {column.name: column for column in contract.columns}
-    levels = [(n, v) for n in plan.subgroups for v in _labels(declared[n])]
-    privacy = contract.privacy
-    exact = privacy.profile == "open"
-    return AssessmentDesign(
-        plan=plan,
-        grid=_grid(plan, declared),
-        levels=tuple(levels),
-        columns=tuple(plan.needs()),
-        precision=privacy.precision,
-        parts=len(contract.participants),
-        step=SECURE_STEP if privacy.secure_sum else 0.0,
-        exact=exact,
-    )
-
-
-def _grid(plan: AssessmentPlan, declared: Mapping[str, Column]) -> tuple[float, ...]:
-    if plan.model.family == "logistic":
-        return ()
-    return plan.times or default_times(declared[plan.duration])
-
-
-def _labels(column: Column) -> tuple[str, ...]:
-    return ("0", "1") if column.kind == "binary" else column.levels
 
 
 def _kept(

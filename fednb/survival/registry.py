@@ -14,7 +14,7 @@ from fednb.errors import PlanError
 from fednb.records.assessment import AssessmentPlan
 from fednb.records.curves import SurvivalPlan
 from fednb.records.heads import CoxPlan, LogisticPlan
-from fednb.survival.assessment import assessment_of
+from fednb.survival.assessing import assessment_of
 from fednb.survival.curves import curve_design
 from fednb.survival.protocol import design_of
 

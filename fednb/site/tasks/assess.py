@@ -10,7 +10,7 @@ from fednb.errors import DatasetError
 from fednb.privacy.cells import check_dominance
 from fednb.privacy.joint import held, safe_joint
 from fednb.privacy.rounding import round_count
-from fednb.privacy.rules import THRESHOLD
+from fednb.privacy.rules import PARAMETERS, THRESHOLD
 from fednb.records.assessment import AssessmentPlan
 from fednb.site.tasks.pairs import (
     Placed,
@@ -23,7 +23,7 @@ from fednb.site.tasks.pairs import (
     weighted_pairs,
 )
 from fednb.site.tasks.table import table_of
-from fednb.site.tasks.taken import load_embedding, rows_of
+from fednb.site.tasks.taken import load_embedding, rows_of, taken
 from fednb.survival.brier import brier_sums
 from fednb.survival.censoring import intervals_of
 from fednb.survival.decision_curve import threshold_cells
@@ -31,7 +31,6 @@ from fednb.survival.logistic import logistic_sums
 from fednb.survival.meta_analysis import effect_sums, logit, mean_sums
 from fednb.survival.pairs import PairSums, survival_pairs
 from fednb.survival.pooled_concordance import cross_part, joint_table
-from fednb.survival.protocol import column_bounds
 from fednb.survival.riskset import RiskSets
 
 if TYPE_CHECKING:
@@ -110,13 +109,14 @@ class Assess:
         embedding = load_embedding(job, plan)
         if embedding is not None:
             parts.append(embedding[index])
-        for name in plan.model.covariates:
-            low, high = column_bounds(self._columns[name])
-            parts.append(np.clip(self._numbers(name)[index], low, high)[:, None])
+        here = taken(self._table, plan.model.columns(), index)
+        if self._design.terms is not None:
+            parts.append(self._design.terms.build(here, len(index)))
         x = np.concatenate(parts, axis=1)
         centred = x - np.asarray(plan.model.center)
         coefficients = np.asarray(plan.model.coefficients)
-        risk = centred @ coefficients + plan.model.intercept
+        # a row after the other: equal rows have equal risks, to the last bit
+        risk = np.ascontiguousarray(centred) @ coefficients + plan.model.intercept
         if self._design.cox:
             time, event = self._numbers(plan.duration), self._numbers(plan.event)
         else:
@@ -130,6 +130,8 @@ class Assess:
             horizon = self._design.grid[-1]
             event = np.where(time <= horizon, event, 0.0)
             time = np.minimum(time, np.nextafter(horizon, np.inf))
+        width = self._design.terms is not None and len(self._design.terms.names())
+        self._binary = x[whole][:, x.shape[1] - width :][:, list(self._design.binary)]
         self._moved = np.column_stack([(centred * coefficients)[whole], risk])
         return Rows(risk, time, event, index[whole])
 
@@ -148,11 +150,31 @@ class Assess:
             # with a column that moves one patient alone, totals tell that patient's
             if apart.max(initial=0.0) > _TENTH:
                 found.append(check_dominance(apart**2, profile))
+        if state.phase != "risk" and not profile.exact:
+            found.append(self._check_levels(state, profile))
         if state.phase != "risk" and self._design.cox:
             # totals of exp(risk) at coefficients that single one patient out are hers
             hazards = np.exp(self._rows.risk - state.mean)
             found.append(check_dominance(hazards, profile))
         return tuple(found)
+
+    def _check_levels(self, state: AssessmentState, profile: Profile) -> Decision:
+        """Whether each 0/1 column has both values often enough over all sites (9, 23).
+
+        As for fits: a column of a few patients would tell their outcomes.
+        """
+        rarest, name = float(state.n), "no column"
+        ones = state.blocks["risk"]["ones"]
+        for place, count in zip(self._design.binary, ones.tolist(), strict=True):
+            rare = min(count, state.n - count)
+            if rare < rarest and self._design.terms is not None:
+                rarest, name = rare, self._design.terms.names()[place]
+        reason = (
+            f"About {rarest:.0f} patients of all sites have the rarer value of {name}; "
+            f"{profile.threshold} are needed. Assess a model without that column."
+        )
+        allow = round(rarest) >= profile.threshold
+        return PARAMETERS.decide(reason, profile, allow=allow)
 
     def _risk(self, state: AssessmentState, profile: Profile) -> Mapping[str, Floats]:
         del state
@@ -167,7 +189,12 @@ class Assess:
         gone = [self._missing(name) for name in self._design.columns]
         counts = [np.any(gone, axis=0), *gone]
         missing = [round_count(int(m.sum()), profile) for m in counts]
-        return {"spread": spread, "missing": np.asarray(missing, dtype=np.float64)}
+        share = self._binary.mean(axis=0)
+        return {
+            "spread": spread,
+            "missing": np.asarray(missing, dtype=np.float64),
+            "ones": n * (share if profile.exact else np.round(share, 2)),
+        }
 
     def _missing(self, name: str) -> Members:
         values = self._table[name]

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from assessed import MODEL, assess, patients
+from assessed import COLUMNS, MODEL, assess, patients
 from sksurv.metrics import brier_score, concordance_index_ipcw, cumulative_dynamic_auc
 from sksurv.util import Surv
 
@@ -185,9 +185,9 @@ def test_a_decision_curve_rests_on_the_table_s_bins_outside_the_open_profile(tmp
 def test_no_column_moves_one_patient_alone(tmp_path, few, allow):
     tables = patients(4, (60, 60, 60))
     for table in tables:
-        table["z"] = (np.arange(60) < few).astype(int)
+        table["x"] = (np.arange(60) < few).astype(float)
     for strength in (2.0, 0.05):
-        model = FixedModel("logistic", (0.8, strength), ("x", "z"))
+        model = FixedModel("logistic", (strength, 0.8), ("x", "z"))
         plan = AssessmentPlan(model, target="y")
         # what moves a score by less than totals are rounded to shows nobody
         if allow or strength < 0.1:
@@ -195,6 +195,29 @@ def test_no_column_moves_one_patient_alone(tmp_path, few, allow):
             continue
         with pytest.raises(AssertionError, match=r"disclosure\.6-dominance"):
             assess(plan, tables, tmp_path, "standard")
+
+
+@pytest.mark.parametrize(("few", "allow"), [(0, False), (2, False), (8, True)])
+def test_each_label_has_enough_patients_over_all_sites(tmp_path, few, allow):
+    tables = patients(4, (60, 60, 60))
+    for table in tables:
+        # three labels: F, M, and a rare one that moves the score hardly at all
+        table["sex"] = np.where(np.arange(60) < few, "X", table["sex"])
+    declared = tuple(
+        msgspec.structs.replace(c, levels=("F", "M", "X")) if c.name == "sex" else c
+        for c in COLUMNS
+    )
+    model = FixedModel(
+        "logistic", (0.8, 0.4, 0.01), formula="x + C(sex)",
+        levels={"sex": ("F", "M", "X")},
+    )  # fmt: skip
+    plan = AssessmentPlan(model, target="y")
+    if allow:
+        assert assess(plan, tables, tmp_path, "standard", declared).state.n == 180
+        return
+    words = r"9-parameters', reason='About [05] patients of all sites"
+    with pytest.raises(AssertionError, match=words):
+        assess(plan, tables, tmp_path, "standard", declared)
 
 
 def test_nothing_exact_leaves_a_standard_site(tmp_path):
