@@ -31,7 +31,8 @@ class OutputSpec(Record, frozen=True):
     bytes
         Largest number of bytes a release.
     times
-        How often at most, retries of the same call not counted.
+        In how many rounds of a run at most, or to how many queries; a site counts them.
+        Retries and other attempts of a round are not counted.
     control
         The rule under which it leaves, in words.
     """

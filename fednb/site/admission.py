@@ -24,7 +24,7 @@ from fednb.site.work import RunState
 from fednb.strategies.registry import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from fednb.records.arrays import Array
     from fednb.records.contracts import Contract
@@ -152,6 +152,24 @@ def next_state(call: Call, before: RunState | None, **changes: object) -> bytes:
         **changes,
     )
     return msgspec.msgpack.encode(after)
+
+
+def released_after(
+    call: Call, before: RunState | None, names: Iterable[str], home: Home
+) -> dict[str, int]:
+    """Return in how many rounds each output was released, with those of this call.
+
+    Another attempt of a round gives its outputs once more, and is not counted.
+    """
+    place = call.place
+    counts = dict(before.released) if before else {}
+    answered = home.database.execute(
+        "SELECT 1 FROM calls WHERE (contract, step, run, round) = (?, ?, ?, ?) LIMIT 1",
+        (place.contract, place.step, place.run, place.round),
+    ).fetchone()
+    for name in names:
+        counts[name] = counts.get(name, 0) + (answered is None)
+    return counts
 
 
 def artefact_of(plan: AnyPlan) -> str:

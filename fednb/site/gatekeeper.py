@@ -29,6 +29,7 @@ from fednb.site.admission import (
     check_call,
     check_repeat,
     next_state,
+    released_after,
     run_state,
 )
 from fednb.site.approvals import Approvals, Filed
@@ -323,11 +324,7 @@ class Gatekeeper:
             yield deny("call.run", reason, "replayed")
 
     def _run(self, call: Call, digest: str, work: Work, filed: Filed) -> bytes:
-        """Execute and release; a fit is counted whether it is released or not.
-
-        What is not released costs no privacy budget; but that it is not tells of a
-        fit's patients.
-        """
+        """Execute and release; fits are counted though they be refused: it tells."""
         try:
             return self._answer(call, digest, work, filed)
         finally:
@@ -341,13 +338,16 @@ class Gatekeeper:
         if isinstance(product, Decision):
             about: dict[str, object] = {"call": call.id, "contract": filed.hash}
             return self._releases.refuse(product, about)
+        vectors = _named(product, work)
+        counts = released_after(call, work.known.before, vectors, self._home)
         outgoing = Outgoing(
             call=call,
             contract=contract,
             digest=digest,
-            vectors=_named(product, work),
+            vectors=vectors,
             decisions=product.decisions,
-            state=None if contract.standing else self._state_after(call, work),
+            state=None if contract.standing else self._state_after(call, work, counts),
+            released=counts,
             recipient=work.recipient,
             page=work.page,
         )
@@ -373,7 +373,7 @@ class Gatekeeper:
             return stands
         return product.denial or product
 
-    def _state_after(self, call: Call, work: Work) -> bytes:
+    def _state_after(self, call: Call, work: Work, released: dict[str, int]) -> bytes:
         before = work.known.before
         pins = dict(before.pinned) if before else {}
         wanted = artefact_of(work.plan)
@@ -387,6 +387,7 @@ class Gatekeeper:
             inputs=work.known.inputs,
             digest=work.digest,
             kept=work.kept,
+            released=released,
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -69,6 +69,8 @@ class Outgoing:
         Agreement key of the next site of a relay; empty: none.
     page
         Answered cohorts to store with the release; None: no table.
+    released
+        In how many rounds of the run each output was released, with this one.
     """
 
     call: Call
@@ -79,6 +81,7 @@ class Outgoing:
     state: bytes | None = None
     recipient: str = ""
     page: Page | None = None
+    released: Mapping[str, int] = field(default_factory=dict)
 
 
 class Releases:
@@ -258,6 +261,13 @@ class Releases:
             message = (
                 f"Output {name!r} has {count} elements and {data.data.nbytes} bytes; "
                 f"the contract names at most {spec.elements} and {spec.bytes}."
+            )
+            raise InputError(message)
+        often = outgoing.released.get(name, 1)
+        if often > spec.times:
+            message = (
+                f"Output {name!r} would be released in {often} rounds; the contract "
+                f"names at most {spec.times}."
             )
             raise InputError(message)
         salt = secrets.token_bytes(_SALT_BYTES)

@@ -64,6 +64,8 @@ class RunState(Record, frozen=True):
     digest, kept
         Of a training step under a secure sum: the strategy's state at the last
         answered round; see `fednb.site.states.Derived`.
+    released
+        In how many rounds each output was released.
     """
 
     round: int
@@ -73,6 +75,7 @@ class RunState(Record, frozen=True):
     inputs: str = ""
     digest: str = ""
     kept: dict[str, Array] = {}
+    released: dict[str, int] = {}
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,25 @@ import hashlib
 import msgspec
 import pytest
 from clinics import federate
-from counterparty import approved, drafted, ledger, query, released, send
+from counterparty import (
+    approved,
+    drafted,
+    head_call,
+    head_round,
+    ledger,
+    query,
+    refused,
+    released,
+    send,
+)
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from fednb.config import PROTOCOL_FRAME_BYTES
 from fednb.embedded.federation import Federation
+from fednb.records.base import canonical
+from fednb.records.heads import LogisticPlan
 from fednb.records.messages import AskStatus, Browse, Ping, StopRun
+from fednb.records.specs import SplitSpec
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +94,36 @@ def test_a_restarted_site_gives_the_same_bytes_again(tmp_path):
     homes = {s: tmp_path / s for s in ("a", "b", "c")}
     with Federation(homes, tmp_path / "coordinator") as fed:
         assert released(fed, "a", ask)[0] == frame
+
+
+def test_an_output_leaves_in_as_many_rounds_as_the_contract_names(tables):
+    """Whatever would let it pass before: here a contract that nobody derived again."""
+    plan = LogisticPlan(
+        target="death",
+        covariates=("age",),
+        split=SplitSpec(train=1.0, validation=0.0, test=0.0),
+        fit_on="train",
+        evaluate_on="none",
+    )
+    contract = drafted(tables, plan)
+    fewer = tuple(
+        msgspec.structs.replace(output, times=1) for output in contract.outputs
+    )
+    assert [o.times for o in contract.outputs if o.name == "score"] == [12]
+    contract = msgspec.structs.replace(contract, outputs=fewer)
+    for site in contract.sites():
+        approvals = tables._servers[site]._gatekeeper._approvals
+        approvals.file(contract, tables._scientist.sign(canonical(contract)))
+        approvals.decide(contract.hash(), "approved", "as if it had been derived")
+    moments = head_round(tables, contract, "run", 0)
+    score = head_round(tables, contract, "run", 1, moments)
+    # another attempt of a round is the same round
+    ask = head_call(contract, "a", "run", 1, moments, attempt=1)
+    released(tables, "a", ask)
+    reason = refused(
+        tables, "a", head_call(contract, "a", "run", 2, score), "not-in-contract"
+    )
+    assert reason.startswith(
+        "InputError: Output 'score' would be released in 2 rounds; the contract names "
+        "at most 1."
+    )
