@@ -30,7 +30,7 @@ _MEANING = {
     "custom_code": "whether a contract may carry code of its requester's own",
     "confinement": "whether such code needs every wall that a machine can have",
     "max_code_gib": "GiB of address space of a process that runs such code",
-    "max_fits": "distinct fits of one outcome, of all requesters together",
+    "max_fits": "distinct fits of one outcome, made or refused, of all requesters",
     "require_dp": "whether training needs differential privacy",
     "max_epsilon": "privacy that a requester may spend on a dataset's patients",
     "max_delta": "delta at which it is counted; no contract's may exceed it",
