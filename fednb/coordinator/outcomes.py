@@ -9,6 +9,7 @@ import numpy as np
 
 from fednb.errors import RunError
 from fednb.models.registry import embedding_width
+from fednb.privacy.metrics import EvaluationSums
 from fednb.privacy.profiles import PROFILES
 from fednb.privacy.summaries import summarise
 from fednb.privacy.tables import StatisticsLayout
@@ -32,6 +33,7 @@ from fednb.results.evaluation import EvaluationResult, SplitScore, hanley_mcneil
 from fednb.results.fitted import cox_result, logistic_result
 from fednb.results.statistics import ColumnSummary, StatisticsResult
 from fednb.results.training import TrainingResult, rounds_of
+from fednb.survival.assessing import with_fit
 from fednb.survival.curves import CurveDesign, CurveStage
 from fednb.survival.protocol import HeadDesign, HeadState
 from fednb.survival.registry import analysis_of
@@ -128,22 +130,20 @@ class Reading:
         )
 
     def _evaluation(self, plan: EvaluationPlan, step: StepOutcome) -> EvaluationResult:
-        n, loss, brier, concordant, tied, pairs, positives = (
-            float(v) for v in _total(step)
-        )
-        index = (concordant + 0.5 * tied) / pairs if pairs else np.nan
-        score = SplitScore(plan.split, c_index=index, n=round(n))
+        sums = EvaluationSums(*_total(step).tolist())
+        n, positives = round(sums.n), round(sums.positives)
+        score = SplitScore(plan.split, c_index=sums.share, n=n)
         if plan.model.training.survival is None:
             spread = np.nan
-            if pairs:
-                spread = hanley_mcneil(index, round(positives), round(n - positives))
+            if sums.pairs:
+                spread = hanley_mcneil(sums.share, positives, n - positives)
             score = SplitScore(
                 split=plan.split,
-                auc=index,
+                auc=sums.share,
                 auc_se=spread,
-                log_loss=loss / n if n else np.nan,
-                brier=brier / n if n else np.nan,
-                n=round(n),
+                log_loss=sums.log_loss / sums.n if sums.n else np.nan,
+                brier=sums.brier / sums.n if sums.n else np.nan,
+                n=n,
             )
         return EvaluationResult(
             splits=(score,),
@@ -172,10 +172,12 @@ class Reading:
     def stage(self, plan: SummedPlan, step: StepOutcome) -> tuple[Analysis, Stage]:
         """Return what a summed step's contract fixes, and where its totals led."""
         analysis = analysis_of(plan, self.contract)
-        totals = [np.asarray(unpack(t), dtype=np.float64) for t in step.totals]
-        return analysis, analysis.replay(totals)
+        return analysis, analysis.replay(_totals(step))
 
     def _assessment(self, plan: AssessmentPlan, step: StepOutcome) -> EvaluationReport:
+        if plan.model.step is not None:
+            fit = self.outcome.steps[plan.model.step]
+            plan = with_fit(plan, self.contract, _totals(fit))
         design, state = self.stage(plan, step)
         return replace(report_of(plan, design, state), **self._origin(step))
 
@@ -210,6 +212,10 @@ class Reading:
             "profile": self.contract.privacy.profile,
             "releases": step.releases,
         }
+
+
+def _totals(step: StepOutcome) -> list[Floats]:
+    return [np.asarray(unpack(t), dtype=np.float64) for t in step.totals]
 
 
 def _total(step: StepOutcome) -> Floats:

@@ -13,7 +13,9 @@ from fednb.config import INLINE_BYTES
 from fednb.coordinator.pooling import call_id
 from fednb.coordinator.store import RoundRecord
 from fednb.errors import RunError
+from fednb.privacy.metrics import TrainingSums
 from fednb.records.arrays import Array, pack, unpack
+from fednb.records.assessment import AssessmentPlan
 from fednb.records.messages import Call
 from fednb.records.outputs import Output, Place
 from fednb.records.service import Event, RoundLine
@@ -21,6 +23,7 @@ from fednb.records.specs import SummedPlan
 from fednb.records.tasks import AnyPlan, EmbeddingPlan, EvaluationPlan, TrainingPlan
 from fednb.strategies.base import StrategyState
 from fednb.strategies.registry import strategy_of
+from fednb.survival.assessing import with_fit
 from fednb.survival.registry import analysis_of
 
 if TYPE_CHECKING:
@@ -167,6 +170,9 @@ class Rounds:
 
     def _summed(self, step: int, plan: SummedPlan) -> None:
         """Ask for totals until the replayed step is done; sites replay the same."""
+        fit = plan.model.step if isinstance(plan, AssessmentPlan) else None
+        if isinstance(plan, AssessmentPlan) and fit is not None:
+            plan = with_fit(plan, self.contract, self.store.totals(self.run, fit))
         analysis = analysis_of(plan, self.contract)
         totals = list(self.store.totals(self.run, step))
         state = analysis.replay(totals)
@@ -176,6 +182,10 @@ class Rounds:
             relayed: tuple[Output, ...] = ()
             if round_:
                 relayed = self.store.relay(self.run, step, round_ - 1)
+            elif fit is not None:
+                # from these the sites see in what the fit ended
+                last = len(self.store.totals(self.run, fit)) - 1
+                relayed = self.store.relay(self.run, fit, last)
             found = self._collect(step, round_, {}, relayed=relayed)
             summed = found.total(state.phase, self.contract, training=False)
             line = RoundLine(round_, {}, time.monotonic() - began, found.bytes)
@@ -304,20 +314,18 @@ def training_metrics(
     Parameters
     ----------
     total
-        ``[n, sum of training losses, validation n, sum of validation losses,
-        concordant, tied, pairs]``.
+        `fednb.privacy.metrics.TrainingSums` of all sites, shape (7,).
     survival
         Whether pairs are of survival times: their index is C instead of AUC.
     """
-    n, loss, n_val, val_loss, concordant, tied, pairs = (float(v) for v in total)
+    sums = TrainingSums(*total.tolist())
     found: dict[str, float] = {}
-    if n > 0:
-        found["train_loss"] = loss / n
-    if n_val > 0:
-        found["validation_loss"] = val_loss / n_val
-    if pairs > 0:
-        index = "validation_c" if survival else "validation_auc"
-        found[index] = (concordant + 0.5 * tied) / pairs
+    if sums.n > 0:
+        found["train_loss"] = sums.loss / sums.n
+    if sums.validation_n > 0:
+        found["validation_loss"] = sums.validation_loss / sums.validation_n
+    if sums.pairs > 0:
+        found["validation_c" if survival else "validation_auc"] = sums.share
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,23 +19,79 @@ if TYPE_CHECKING:
 DECIMALS = 3
 
 
+class TrainingSums(NamedTuple):
+    """Figures of a round of training; those of several sites add up.
+
+    Attributes
+    ----------
+    n, loss
+        Patients trained on, and their number times the mean loss; both 0 under
+        differential privacy.
+    validation_n, validation_loss
+        Patients who only validate, and the sum of their losses.
+    concordant, tied, pairs
+        Of these: pairs in order, with equal scores, and all comparable ones.
+    """
+
+    n: float
+    loss: float
+    validation_n: float
+    validation_loss: float
+    concordant: float
+    tied: float
+    pairs: float
+
+    @property
+    def share(self) -> float:
+        """Of pairs in order: AUC, or C of a survival network; NaN without pairs."""
+        return _share(self.concordant, self.tied, self.pairs)
+
+
+class EvaluationSums(NamedTuple):
+    """Figures of a trained network; those of several sites add up.
+
+    Attributes
+    ----------
+    n, log_loss, brier
+        Patients, the sum of their log-losses and of their Brier scores; of a survival
+        network the sums are 0.
+    concordant, tied, pairs
+        As for `TrainingSums`.
+    positives
+        Patients with the label 1, or deaths.
+    """
+
+    n: float
+    log_loss: float
+    brier: float
+    concordant: float
+    tied: float
+    pairs: float
+    positives: float
+
+    @property
+    def share(self) -> float:
+        """Of pairs in order: AUC, or C of a survival network; NaN without pairs."""
+        return _share(self.concordant, self.tied, self.pairs)
+
+
 def safe_training_metrics(values: Floats, profile: Profile) -> Floats:
     """Return a site's figures of a round in a form that may be summed.
 
     Parameters
     ----------
     values
-        ``[n, sum of losses, validation n, sum of validation losses, concordant, tied,
-        pairs]``.
+        `TrainingSums`, shape (7,).
     profile
         Counts below its threshold are 0, with all that goes with them.
     """
     if profile.exact:
         return values
-    train = _mean_part(values[0], values[1:2], profile)
-    validation = _mean_part(values[2], values[3:4], profile)
-    pairs = _pairs(values[4:7], profile) if validation[0] else np.zeros(3)
-    return np.concatenate([train, validation, pairs])
+    own = TrainingSums(*values.tolist())
+    train = _mean_part(own.n, (own.loss,), profile)
+    validation = _mean_part(own.validation_n, (own.validation_loss,), profile)
+    shown = _pairs(own, profile) if validation[0] else (0.0, 0.0, 0.0)
+    return np.array([*train, *validation, *shown])
 
 
 def safe_evaluation_metrics(values: Floats, profile: Profile) -> Floats:
@@ -43,27 +100,39 @@ def safe_evaluation_metrics(values: Floats, profile: Profile) -> Floats:
     Parameters
     ----------
     values
-        ``[n, sum of log-losses, sum of Brier scores, concordant, tied, pairs,
-        positives]``.
+        `EvaluationSums`, shape (7,).
     profile
         As for `safe_training_metrics`.
     """
     if profile.exact:
         return values
-    head = _mean_part(values[0], values[1:3], profile)
+    own = EvaluationSums(*values.tolist())
+    head = _mean_part(own.n, (own.log_loss, own.brier), profile)
     if not head[0]:
-        return np.zeros(7)
-    positives = round_count(round(float(values[6])), profile)
-    return np.concatenate([head, _pairs(values[3:6], profile), [positives]])
+        return np.zeros(len(own))
+    positives = float(round_count(round(own.positives), profile))
+    return np.array([*head, *_pairs(own, profile), positives])
 
 
-def _mean_part(n: float, sums: Floats, profile: Profile) -> Floats:
-    shown = round_count(round(float(n)), profile)
+def _mean_part(
+    n: float, sums: tuple[float, ...], profile: Profile
+) -> tuple[float, ...]:
+    """Return a rounded count, and so many times each mean in three decimals."""
+    shown = float(round_count(round(n), profile))
     if not shown:
-        return np.zeros(1 + len(sums))
-    means = np.round(sums / n, DECIMALS)
-    return np.concatenate([[shown], shown * means])
+        return (0.0,) * (1 + len(sums))
+    return (shown, *(shown * round(total / n, DECIMALS) for total in sums))
 
 
-def _pairs(counts: Floats, profile: Profile) -> Floats:
-    return np.asarray([round_count(round(float(c)), profile) for c in counts], float)
+def _pairs(
+    own: TrainingSums | EvaluationSums, profile: Profile
+) -> tuple[float, float, float]:
+    concordant, tied, pairs = (
+        float(round_count(round(count), profile))
+        for count in (own.concordant, own.tied, own.pairs)
+    )
+    return concordant, tied, pairs
+
+
+def _share(concordant: float, tied: float, pairs: float) -> float:
+    return (concordant + 0.5 * tied) / pairs if pairs > 0 else math.nan

@@ -13,6 +13,7 @@ import torch
 from fednb.errors import InputError
 from fednb.models.build import build
 from fednb.models.weights import load_flat
+from fednb.privacy.metrics import EvaluationSums
 from fednb.records.arrays import pack, unpack
 from fednb.records.base import canonical
 from fednb.records.code import Code
@@ -145,9 +146,7 @@ def evaluate(job: Job, progress: Callable[[int, int], None]) -> JobResult:
     Returns
     -------
     result
-        ``"metrics"``, float64: [n, sum of log-loss, sum of Brier scores, concordant
-        pairs, tied pairs, pairs, positives]. Of a survival network the two sums are 0,
-        and positives are deaths.
+        ``"metrics"``, float64: a `fednb.privacy.metrics.EvaluationSums`.
 
     Raises
     ------
@@ -180,13 +179,7 @@ def evaluate(job: Job, progress: Callable[[int, int], None]) -> JobResult:
     if training.survival is None:
         brier = (1 / (1 + np.exp(-logits.astype(np.float64))) - labels) ** 2
         losses = (float(log_losses(labels, logits).sum()), float(brier.sum()))
-    metrics = [
-        total,
-        *losses,
-        pairs.concordant,
-        pairs.tied,
-        pairs.comparable,
-        labels.sum(),
-    ]
+    counts = (pairs.concordant, pairs.tied, pairs.comparable)
+    metrics = EvaluationSums(total, *losses, *counts, positives=labels.sum())
     vector = pack(np.array(metrics, dtype=np.float64))
     return JobResult(job.id, {"metrics": vector}, patients=total)

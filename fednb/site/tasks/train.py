@@ -13,6 +13,7 @@ from fednb.errors import InputError, RunError
 from fednb.models.build import build
 from fednb.models.optimise import optimiser
 from fednb.models.weights import flatten, split_flat, state_of
+from fednb.privacy.metrics import TrainingSums
 from fednb.records.arrays import pack, pack_all, unpack_all
 from fednb.records.base import canonical, sha256_hex
 from fednb.records.tasks import TrainingPlan
@@ -75,11 +76,9 @@ def train(job: Job, progress: Callable[[int, int], None]) -> JobResult:
     Returns
     -------
     result
-        The vectors that the strategy names, float32, and ``"metrics"``, float64:
-        [training patients, their number times the mean training loss, validation
-        patients, sum of their log-loss, concordant pairs, tied pairs, pairs]; the last
-        five are 0 in a round without validation, the first two under differential
-        privacy.
+        The vectors that the strategy names, float32, and ``"metrics"``, float64: a
+        `fednb.privacy.metrics.TrainingSums`, of which the last five are 0 in a round
+        without validation.
 
     Raises
     ------
@@ -122,8 +121,8 @@ def train(job: Job, progress: Callable[[int, int], None]) -> JobResult:
     trained = [float(len(rows)), len(rows) * loss.mean()]
     if plan.dp is not None:
         trained = [0.0, 0.0]  # what is told of those trained on is their noisy sum
-    metrics = [*trained, *validation]
-    packed = pack_all(vectors) | {"metrics": pack(np.array(metrics, dtype=np.float64))}
+    metrics = np.array(TrainingSums(*trained, *validation), dtype=np.float64)
+    packed = pack_all(vectors) | {"metrics": pack(metrics)}
     # figures of few validation patients are withheld; few trained on stop the round
     return JobResult(job.id, packed, patients=len(rows))
 
