@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
 from fednb.site.verdicts import ALLOWED, deny
@@ -58,7 +58,7 @@ class Fingerprints:
 def _version_of(path: str) -> str:
     """Return what changes when somebody writes to a file."""
     try:
-        seen = Path(path).stat()
+        seen = os.stat(path)
     except OSError:
         return "missing"
     return f"{seen.st_mtime_ns}:{seen.st_size}"

@@ -97,6 +97,10 @@ _MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE INDEX charges_by_budget ON charges (dataset, requester);
     CREATE INDEX charges_by_place ON charges (contract, step, run, round);
     """,
+    # The unique index on a call's place answers what this one did.
+    """
+    DROP INDEX calls_by_run;
+    """,
 )
 
 

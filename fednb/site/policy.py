@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import tomllib
 from functools import lru_cache
+from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -28,7 +30,6 @@ from fednb.site.walls import Demand, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
     from fednb.records.contracts import Contract
     from fednb.site.home import Home
@@ -66,7 +67,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_code_gib
         Address space of a process that runs such code; torch itself takes about .6.
     max_fits
-        Distinct fits of one outcome, of all requesters together (disclosure rule 19).
+        Distinct fits of one outcome, made or refused, of all requesters together
+        (disclosure rule 19).
     require_dp
         Whether a contract may train under differential privacy only.
     max_epsilon, max_delta
@@ -105,19 +107,19 @@ def read_policy(home: Home) -> Policy:
     HomeError
         The file is not a policy; the message says where.
     """
-    path = home.path / FILE
+    path = os.path.join(home.path, FILE)
     try:
-        seen = path.stat()
+        seen = os.stat(path)
     except FileNotFoundError:
         return Policy()
     return _read(path, (seen.st_ino, seen.st_mtime_ns, seen.st_size))
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, version: tuple[int, int, int]) -> Policy:
+def _read(path: str, version: tuple[int, int, int]) -> Policy:
     """Return the policy in a file; each version of it is read once."""
     del version
-    raw = path.read_bytes()
+    raw = Path(path).read_bytes()
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
@@ -250,8 +252,11 @@ def change_policy(home: Home, **changes: object) -> Policy:
 def check_contract(policy: Policy, contract: Contract) -> Decision:
     """Say whether the policy lets an owner consider a contract at all."""
     checks = (_check_privacy, _check_caps, _check_code, _training)
-    found = [check(policy, contract) for check in checks]
-    return next((decision for decision in found if not decision.allow), found[-1])
+    found = (check(policy, contract) for check in checks)
+    return next((decision for decision in found if not decision.allow), _WITHIN)
+
+
+_WITHIN: Final = Decision(allow=True, rule="policy", reason="Within the site's policy.")
 
 
 def _check_caps(policy: Policy, contract: Contract) -> Decision:
@@ -266,7 +271,7 @@ def _check_caps(policy: Policy, contract: Contract) -> Decision:
     for name, value, cap in caps:
         if value > cap:
             return _over(name, value, cap)
-    return Decision(allow=True, rule="policy.caps", reason="Below the caps.")
+    return _WITHIN
 
 
 def _check_code(policy: Policy, contract: Contract) -> Decision:
@@ -279,7 +284,7 @@ def _check_code(policy: Policy, contract: Contract) -> Decision:
         return Decision(
             allow=False, rule="policy.custom_code", reason=reason, cause="no-code"
         )
-    return Decision(allow=True, rule="policy.custom_code", reason="As allowed.")
+    return _WITHIN
 
 
 def _training(policy: Policy, contract: Contract) -> Decision:
@@ -295,7 +300,7 @@ def _training(policy: Policy, contract: Contract) -> Decision:
                 return Decision(
                     allow=False, rule="policy.device", reason=reason, cause="device"
                 )
-    return Decision(allow=True, rule="policy", reason="Within the site's policy.")
+    return _WITHIN
 
 
 def _check_privacy(policy: Policy, contract: Contract) -> Decision:
@@ -314,7 +319,7 @@ def _check_privacy(policy: Policy, contract: Contract) -> Decision:
             "loosen."
         )
         return Decision(allow=False, rule="policy.precision", reason=reason)
-    return Decision(allow=True, rule="policy.profile", reason="As strict as the site.")
+    return _WITHIN
 
 
 def approves_itself(
@@ -345,20 +350,18 @@ def confinement_of(policy: Policy) -> Terms:
 
 def _check_private(policy: Policy, plan: TrainingPlan) -> Decision:
     """Say whether a training's differential privacy is within the owner's caps."""
+    if plan.dp is None and policy.require_dp:
+        reason = "Training without differential privacy; require_dp = True."
+        return Decision(allow=False, rule="policy.require_dp", reason=reason)
     if plan.dp is None:
-        reason = (
-            f"Training without differential privacy; require_dp = {policy.require_dp}."
-        )
-        return Decision(
-            allow=not policy.require_dp, rule="policy.require_dp", reason=reason
-        )
+        return _WITHIN
     for name, value, cap in (
         ("epsilon", plan.dp.epsilon, policy.max_epsilon),
         ("delta", plan.dp.delta, policy.max_delta),
     ):
         if value > cap:
             return _over(name, value, cap)
-    return Decision(allow=True, rule="policy.dp", reason="Within the site's caps.")
+    return _WITHIN
 
 
 def _over(name: str, value: float, cap: float) -> Decision:

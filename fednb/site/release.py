@@ -214,7 +214,7 @@ class Releases:
         )
         outputs = tuple(output for output, _ in made)
         leaves = tuple(output.leaf(digest) for output, digest in made)
-        stored = Path()
+        stored = ""
         with self._home.transaction() as database:
             body = _entry(call, made, outgoing.decisions)
             head = self._ledger.append(database, "release", body)
@@ -225,8 +225,8 @@ class Releases:
             inline = frame if len(frame) <= INLINE_BYTES else None
             if inline is None:
                 name = sha256_hex(call.id.encode())
-                stored = self._home.write_file("releases", name, frame)
-            _insert(database, outgoing, inline, "" if inline else str(stored))
+                stored = str(self._home.write_file("releases", name, frame))
+            _insert(database, outgoing, inline, stored)
             if outgoing.page is not None:
                 write_page(database, outgoing.page)
             plan = contract.steps[call.place.step]
