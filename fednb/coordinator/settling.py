@@ -124,12 +124,7 @@ def _settle_training(
     transforms.validate(plan.transforms)
     check_carried(plan)
     strategy = resolve(plan.strategy)
-    if plan.optimiser not in strategy.optimisers:
-        message = (
-            f"Strategy {strategy.name!r} works with {', '.join(strategy.optimisers)}; "
-            f"the plan has {plan.optimiser!r}."
-        )
-        raise PlanError(message)
+    strategy.check(plan.optimiser)
     target = settle_target(plan.target, common_columns(plan.outcome, cards))
     plan = msgspec.structs.replace(plan, target=target)
     strategy_of(plan)

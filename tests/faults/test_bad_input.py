@@ -63,6 +63,10 @@ def training(**changes: object) -> TrainingPlan:
         ({"transforms": (TransformSpec("Lambda", {"func": "os.system"}),)}, "Lambda"),
         ({"model": ModelSpec("small-cnn-3d", {"depht": 3})}, "depht"),
         ({"covariates": ("nothing",)}, r"^Unknown column 'nothing'"),
+        (
+            {"strategy": "scaffold", "optimiser": "adamw"},
+            r"^Strategy 'scaffold' needs sgd; got 'adamw'\.$",
+        ),
     ],
 )
 def test_a_plan_that_names_nothing_that_exists_is_refused(images, changes, message):

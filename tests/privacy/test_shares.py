@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
+from filing import contract_of
 
 from fednb.privacy.profiles import OPEN, RARE_DISEASE, STANDARD
-from fednb.privacy.shares import check_shares
+from fednb.privacy.shares import check_shares, means_in
+from fednb.records.contracts import OutputSpec
+from fednb.records.dp import DP
+from fednb.records.tasks import DescribePlan, TrainingPlan
 
 
 @pytest.mark.parametrize(
@@ -33,3 +38,15 @@ def test_the_owner_reads_what_was_weighed():
         "the heaviest site has a weight of 0.98, all others together 0.02; "
         "at least 0.1 of the heaviest is needed"
     )
+
+
+def test_weights_matter_where_updates_are_masked_and_not_private():
+    def sums(plan: TrainingPlan | DescribePlan, kind: str):
+        output = OutputSpec(0, "update", kind, 1, 4, 1, "")
+        return means_in(contract_of(steps=(plan,), outputs=(output,)))
+
+    plan = TrainingPlan("small-cnn-3d", "idh")
+    assert sums(plan, "masked")
+    assert not sums(plan, "weights")
+    assert not sums(DescribePlan(), "masked")
+    assert not sums(msgspec.structs.replace(plan, dp=DP(epsilon=8.0)), "masked")
