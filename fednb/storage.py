@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _PATIENCE: Final = 30.0
 """Seconds to wait for another writer."""
+_LOG_PAGES: Final = 250
+"""Pages of the log before it is written back and begun anew: a commit into a file that
+grows takes longer, and writing back much at once holds a round up."""
 
 
 class Folder:
@@ -183,6 +186,7 @@ class Folder:
             # SQLite waits for nobody while it changes the mode of a new database
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         return connection
 
     def _migrate(self) -> None:

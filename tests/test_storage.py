@@ -53,6 +53,19 @@ def test_a_new_home_is_private_and_durable(folder: Folder):
     assert pragmas == ["wal", 2, 1]
 
 
+def test_the_log_is_written_back_and_used_again(folder: Folder):
+    folder.database.execute("PRAGMA synchronous = OFF")
+    page = bytes(4096)
+    with folder.transaction() as database:
+        database.execute("CREATE TABLE pages (page BLOB)")
+    for _ in range(300):
+        with folder.transaction() as database:
+            database.execute("INSERT INTO pages VALUES (?)", (page,))
+    written = 300 * len(page)
+    assert (folder.path / "file.sqlite").stat().st_size > written // 2
+    assert (folder.path / "file.sqlite-wal").stat().st_size < written
+
+
 def test_a_missing_home_is_not_made_by_opening_it(tmp_path: Path):
     path = tmp_path / "absent"
     with pytest.raises(HomeError) as caught:
