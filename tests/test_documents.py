@@ -13,6 +13,8 @@ import typer
 
 import fednb
 from fednb.cli import app
+from fednb.flare.provision import check_project, read_project
+from fednb.owner.datasets import read_columns
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {p.parent.name for p in (ROOT / "fednb").glob("*/__init__.py")}
@@ -88,6 +90,27 @@ def test_python_in_the_readme_is_python():
     assert found
     for block in found:
         ast.parse(block)
+
+
+def test_columns_in_the_readme_can_be_declared(tmp_path: Path):
+    (block,) = blocks("README.md", "toml")
+    path = tmp_path / "columns.toml"
+    path.write_text(block)
+    (column,) = read_columns(path)
+    assert set(tomllib.loads(block)["columns"][0]) <= set(column.__struct_fields__)
+    assert len(column.grid()) == 1 + column.upper / column.step
+
+
+def test_the_project_in_the_readme_can_be_provisioned(tmp_path: Path):
+    (block,) = blocks("README.md", "yaml")
+    path = tmp_path / "project.yml"
+    path.write_text(block)
+    project = read_project(path)
+    check_project(project)
+    assert project.name == "glioma-network"
+    assert set(re.findall(r"^(\w+):", block, re.MULTILINE)) <= set(
+        project.__struct_fields__
+    )
 
 
 def test_layers_in_the_map_are_those_that_lint_holds():

@@ -102,7 +102,8 @@ def bench(  # noqa: PLR0913  (a command's options are its arguments)
     name: Annotated[
         str,
         typer.Argument(
-            help="rounds, trainer, cox, statistics, import, science, science:survival."
+            help="rounds, trainer, cox, concordance, statistics, import, science, or "
+            "science:survival."
         ),
     ],
     *,

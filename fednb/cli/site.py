@@ -26,9 +26,11 @@ site = typer.Typer(
 
 @site.command()
 def serve(
-    kit: Annotated[Path, typer.Argument(help="The site's startup kit.")],
+    kit: Annotated[
+        Path, typer.Argument(help="Startup kit of a site, or of the coordinator.")
+    ],
 ) -> None:
-    """Run a site from its kit until it is stopped."""
+    """Run the party of a kit until it is stopped."""
     from fednb.flare.processes import serve as run_site
 
     raise typer.Exit(run_site(kit))
@@ -61,7 +63,7 @@ def add_dataset(  # noqa: PLR0913  (a command's options are its arguments)
     ] = None,
     columns: Annotated[
         Path | None,
-        typer.Option(help="TOML file of columns: name, kind, unit, lower, upper."),
+        typer.Option(help="TOML file that declares the columns; see the README."),
     ] = None,
     label: Annotated[
         list[str] | None,
