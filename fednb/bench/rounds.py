@@ -82,7 +82,7 @@ class RoundRow:
         on the machine makes the median meaningless.
     disk_ms
         The disk's own time for the same writes, one after the other: a commit a site
-        and two at the coordinator; where the update is large, a file each and the
+        and one at the coordinator; where the update is large, a file each and the
         checkpoint's.
     ratio
         With the secure sum, over the same without.
@@ -158,7 +158,7 @@ def _case(federation: EchoFederation, case: Case, repeats: int) -> list[RoundRow
 
 
 def _disk_ms(folder: Path, case: Case) -> float:
-    commits = (case.sites + 2) * fsync_seconds(folder)
+    commits = (case.sites + 1) * fsync_seconds(folder)
     size = 4 * case.parameters
     files = 0.0
     if size > INLINE_BYTES:
