@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -47,8 +48,11 @@ if TYPE_CHECKING:
 _KEPT_HALVES = 4
 _KEPT_PATIENTS = 50_000
 """Patients of all kept halves together: a large table's is kept alone."""
-_CORES = threading.BoundedSemaphore(os.cpu_count() or 1)
-"""Sites of one process that compute at a time: more would only take memory."""
+_CORES = ThreadPoolExecutor(os.cpu_count() or 1, "light")
+"""Where sites of one process compute: more threads than cores would only take memory.
+
+What a thread lets go is kept for itself by the C library, so they are always the same.
+"""
 INITIALISE_SECONDS = 120.0
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Progress | JobResult)
@@ -141,8 +145,8 @@ class Executor:
             The task failed, was stopped, or exceeded a cap.
         """
         if self.is_light(work):
-            with self._turn, _CORES:
-                return self._light(work)
+            with self._turn:
+                return _CORES.submit(self._light, work).result()
 
         self._check_initial(work)
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from fednb.errors import PlanError, UnknownNameError
 from fednb.records.formula import Factor, Term, term_text, term_width
+from fednb.survival.memory import matrix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,7 +106,7 @@ class Terms:
             missing or a label is not a level.
         """
         widths = [term_width(term, self.levels) for term in self.terms]
-        found = np.empty((n, sum(widths)), order="F")
+        found = matrix(sum(widths), n).T
         first = 0
         for term, width in zip(self.terms, widths, strict=True):
             block = np.ones((n, 1))

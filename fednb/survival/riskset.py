@@ -18,6 +18,7 @@ import numpy as np
 
 from fednb.errors import InputError
 from fednb.survival.binning import bin_sums, cumulate, gram
+from fednb.survival.memory import matrix
 from fednb.survival.rows import check_rows
 from fednb.survival.sums import LikelihoodSums
 
@@ -116,7 +117,7 @@ class RiskSets:
         self._index_deaths(rows)
         self._index_rows(rows)
         taken = order[self._kept]
-        self._columns = np.empty((self.p, taken.size))
+        self._columns = matrix(self.p, taken.size)
         for k in range(self.p):
             # a column at a time: no second copy of all
             self._columns[k] = values[:, k][taken]
@@ -248,7 +249,7 @@ class RiskSets:
     ) -> Floats:
         """Second moments minus the outer products of the risk-set means."""
         groups = self.death_time.size
-        s1 = np.empty((self.p, groups))
+        s1 = matrix(self.p, groups)
         tied = np.flatnonzero(steps.b > 0)
         d1 = np.zeros((self.p, tied.size))
         dead = self._exit_bin[self._dead]

@@ -16,6 +16,7 @@ import numpy as np
 from fednb.errors import FitError, InputError
 from fednb.survival.coxph import lifelines_penalty
 from fednb.survival.grid import GridTotals
+from fednb.survival.memory import matrix
 from fednb.survival.moments import Standardisation, combine
 from fednb.survival.newton import NewtonOptions, NewtonState, start, update
 from fednb.survival.sums import LikelihoodSums
@@ -110,7 +111,9 @@ class HeadState:
         if self.scale is None:
             message = "The columns' moments are not known yet."
             raise InputError(message)
-        z = np.ones((len(x), len(self.names(design))), order="F")
+        z = matrix(len(self.names(design)), len(x)).T
+        # what is no column is the intercept
+        z[:, len(self.kept) :] = 1.0
         for k, (j, mean, std) in enumerate(
             zip(self.kept, self.scale.mean, self.scale.std, strict=True)
         ):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from fednb.errors import DatasetError
+from fednb.survival.memory import matrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -97,8 +98,7 @@ class _Columns:
         self.wrong: dict[str, ValueError] = {}
         names = [name for name in header if name not in texts]
         # one piece of memory: columns that grow leave holes behind
-        matrix = np.empty((len(names), most))
-        self._numbers = dict(zip(names, matrix, strict=True))
+        self._numbers = dict(zip(names, matrix(len(names), most), strict=True))
         self._texts: dict[str, list[NDArray[np.str_]]] = {
             n: [] for n in header if n in texts
         }

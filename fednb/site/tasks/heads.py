@@ -24,7 +24,7 @@ from fednb.site.tasks.periods import (
 from fednb.site.tasks.table import table_of
 from fednb.site.tasks.taken import (
     check_follow_up,
-    complete,
+    design_columns,
     load_embedding,
     rows_of,
     taken,
@@ -141,7 +141,9 @@ class Head:
     ) -> _Rows:
         index = rows_of(split, part)
         here = taken(table, self._plan.needs(), index)
-        build = partial(self._build, here, index)
+        # not of this object: it would be let go only when cycles are looked for
+        parts = (self._design.terms, self._design.cox.steps, self._embedding)
+        build = partial(design_columns, parts, here, index)
         finite = np.isfinite(build()).all(axis=1)
         plan = self._plan
         if isinstance(plan, LogisticPlan):
@@ -167,20 +169,6 @@ class Head:
         check_follow_up(kept, self._least)
         survival = Survival(**kept)
         return _Rows(partial(build, whole), survival, kept["time"], kept["event"])
-
-    def _build(
-        self,
-        here: Table,
-        index: NDArray[np.intp],
-        whole: NDArray[np.bool_] | None = None,
-    ) -> Floats:
-        """Return the design's raw columns of some rows, or of the complete ones."""
-        x = self._design.terms.build(here, len(index))
-        if self._embedding is not None:
-            x = np.concatenate([self._embedding[index], x], axis=1)
-        if self._design.cox.steps:
-            x = x[:, list(self._design.cox.steps.source)]
-        return x if whole is None else complete(x, whole)
 
     def _strata(self, table: Table, n: int) -> Floats:
         """Return codes of the strata, NaN where a label is missing or none of them."""

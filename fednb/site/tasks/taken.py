@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from fednb.records.assessment import AssessmentPlan
     from fednb.records.heads import HeadPlan
     from fednb.site.tasks.job import Job
+    from fednb.survival.episodes import Steps
+    from fednb.survival.formula import Terms
 
     Floats = NDArray[np.float64]
     Table = Mapping[str, NDArray[np.generic]]
@@ -49,9 +51,34 @@ def taken(table: Table, names: Iterable[str], rows: NDArray[np.intp]) -> Table:
     return {name: values[rows] for name, values in used.items()}
 
 
-def complete(x: Floats, whole: NDArray[np.bool_]) -> Floats:
-    """Return complete rows, a column after the other; where all are, as they lie."""
-    return x if whole.all() else np.asfortranarray(x[whole])
+def design_columns(
+    parts: tuple[Terms, Steps, Floats | None],
+    table: Table,
+    index: NDArray[np.intp],
+    whole: NDArray[np.bool_] | None = None,
+) -> Floats:
+    """Return the design's raw columns of some rows.
+
+    Parameters
+    ----------
+    parts
+        The design's terms, which columns act when, and the embeddings, if any.
+    table
+        Columns of the table at these rows.
+    index
+        Row numbers.
+    whole
+        Which of the rows are complete; None: all are taken.
+    """
+    terms, steps, embedding = parts
+    x = terms.build(table, len(index))
+    if embedding is not None:
+        x = np.concatenate([embedding[index], x], axis=1)
+    if steps:
+        x = x[:, list(steps.source)]
+    if whole is None or whole.all():
+        return x
+    return np.asfortranarray(x[whole])
 
 
 def load_embedding(job: Job, plan: HeadPlan | AssessmentPlan) -> Floats | None:
