@@ -33,6 +33,7 @@ from fednb.results.evaluation import EvaluationResult, SplitScore, hanley_mcneil
 from fednb.results.fitted import cox_result, logistic_result
 from fednb.results.statistics import ColumnSummary, StatisticsResult
 from fednb.results.training import TrainingResult, rounds_of
+from fednb.survival.assessing import with_fit
 from fednb.survival.curves import CurveDesign, CurveStage
 from fednb.survival.protocol import HeadDesign, HeadState
 from fednb.survival.registry import analysis_of
@@ -171,10 +172,12 @@ class Reading:
     def stage(self, plan: SummedPlan, step: StepOutcome) -> tuple[Analysis, Stage]:
         """Return what a summed step's contract fixes, and where its totals led."""
         analysis = analysis_of(plan, self.contract)
-        totals = [np.asarray(unpack(t), dtype=np.float64) for t in step.totals]
-        return analysis, analysis.replay(totals)
+        return analysis, analysis.replay(_totals(step))
 
     def _assessment(self, plan: AssessmentPlan, step: StepOutcome) -> EvaluationReport:
+        if plan.model.step is not None:
+            fit = self.outcome.steps[plan.model.step]
+            plan = with_fit(plan, self.contract, _totals(fit))
         design, state = self.stage(plan, step)
         return replace(report_of(plan, design, state), **self._origin(step))
 
@@ -209,6 +212,10 @@ class Reading:
             "profile": self.contract.privacy.profile,
             "releases": step.releases,
         }
+
+
+def _totals(step: StepOutcome) -> list[Floats]:
+    return [np.asarray(unpack(t), dtype=np.float64) for t in step.totals]
 
 
 def _total(step: StepOutcome) -> Floats:

@@ -15,6 +15,7 @@ from fednb.coordinator.store import RoundRecord
 from fednb.errors import RunError
 from fednb.privacy.metrics import TrainingSums
 from fednb.records.arrays import Array, pack, unpack
+from fednb.records.assessment import AssessmentPlan
 from fednb.records.messages import Call
 from fednb.records.outputs import Output, Place
 from fednb.records.service import Event, RoundLine
@@ -22,6 +23,7 @@ from fednb.records.specs import SummedPlan
 from fednb.records.tasks import AnyPlan, EmbeddingPlan, EvaluationPlan, TrainingPlan
 from fednb.strategies.base import StrategyState
 from fednb.strategies.registry import strategy_of
+from fednb.survival.assessing import with_fit
 from fednb.survival.registry import analysis_of
 
 if TYPE_CHECKING:
@@ -168,6 +170,9 @@ class Rounds:
 
     def _summed(self, step: int, plan: SummedPlan) -> None:
         """Ask for totals until the replayed step is done; sites replay the same."""
+        fit = plan.model.step if isinstance(plan, AssessmentPlan) else None
+        if isinstance(plan, AssessmentPlan) and fit is not None:
+            plan = with_fit(plan, self.contract, self.store.totals(self.run, fit))
         analysis = analysis_of(plan, self.contract)
         totals = list(self.store.totals(self.run, step))
         state = analysis.replay(totals)
@@ -177,6 +182,10 @@ class Rounds:
             relayed: tuple[Output, ...] = ()
             if round_:
                 relayed = self.store.relay(self.run, step, round_ - 1)
+            elif fit is not None:
+                # from these the sites see in what the fit ended
+                last = len(self.store.totals(self.run, fit)) - 1
+                relayed = self.store.relay(self.run, fit, last)
             found = self._collect(step, round_, {}, relayed=relayed)
             summed = found.total(state.phase, self.contract, training=False)
             line = RoundLine(round_, {}, time.monotonic() - began, found.bytes)

@@ -10,9 +10,10 @@ from fednb.errors import PlanError, UnknownNameError
 from fednb.imaging import transforms
 from fednb.models import registry as models
 from fednb.privacy.dp import settle_dp
+from fednb.records.assessment import AssessmentPlan
 from fednb.records.carried import check_carried
 from fednb.records.edges import edges_of, on_owners_grid
-from fednb.records.heads import HeadPlan
+from fednb.records.heads import CoxPlan, HeadPlan, LogisticPlan
 from fednb.records.outcomes import settle_target
 from fednb.records.specs import EmbeddingRef, Plan, SummedPlan
 from fednb.records.studies import STUDY, StudyPlan
@@ -24,6 +25,7 @@ from fednb.records.tasks import (
     TrainingPlan,
 )
 from fednb.strategies.registry import resolve, strategy_of
+from fednb.survival.assessing import model_of_fit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,6 +70,8 @@ def _settle(
         return _settle_training(step, cards)
     if isinstance(step, EvaluationPlan | EmbeddingPlan):
         return msgspec.structs.replace(step, model=_settle_model(step.model, before))
+    if isinstance(step, AssessmentPlan) and step.model.step is not None:
+        step = _settle_assessment(step, step.model.step, cards, before)
     if isinstance(step, SummedPlan):
         _check_columns(step, cards)
     if isinstance(step, HeadPlan):
@@ -169,6 +173,21 @@ def _settle_model(model: ModelRef, steps: Sequence[AnyPlan]) -> ModelRef:
         message = f"The study has no training step {number} before this one."
         raise PlanError(message)
     return ModelRef(model.sha256, earlier)
+
+
+def _settle_assessment(
+    plan: AssessmentPlan,
+    step: int,
+    cards: Mapping[str, DatasetCard],
+    before: Sequence[AnyPlan],
+) -> AssessmentPlan:
+    """Point a study's assessment at the fit as settled: its columns and its split."""
+    head = before[step] if 0 <= step < len(before) else None
+    if not isinstance(head, CoxPlan | LogisticPlan):
+        message = f"The study has no Cox or logistic fit at step {step} before this."
+        raise PlanError(message)
+    model = model_of_fit(head, common_columns(head.columns_used(), cards), step)
+    return msgspec.structs.replace(plan, model=model, split=head.split)
 
 
 def _settle_head(head: HeadPlan, steps: Sequence[AnyPlan]) -> HeadPlan:

@@ -216,10 +216,17 @@ def _assessment(plan: AssessmentPlan) -> str:
     model = "Cox survival" if plan.model.family == "cox" else "logistic"
     outcome = (plan.duration, plan.event) if plan.duration else (plan.target,)
     also = f", also by {_listed(plan.subgroups)}" if plan.subgroups else ""
+    step = plan.model.step
+    numbers = "Its coefficients are listed below."
+    if step is not None:
+        numbers = (
+            f"It is the model that step {step + 1} fits: the site works its "
+            "coefficients out by itself from the totals of that fit."
+        )
     return (
         f"Apply a finished {model} model of {_listed((*read, *plan.model.shown()))} "
         f"to {_whom(plan)}, and report how well it predicts "
-        f"{_listed(outcome)}{also}. Its coefficients are listed below."
+        f"{_listed(outcome)}{also}. {numbers}"
     )
 
 

@@ -69,6 +69,9 @@ class FixedModel(Record, frozen=True):
     bounds
         Of each column with a spline the lower and upper bound on which the fit's
         splines end, in the column's unit: the same curve wherever it is assessed.
+    step
+        Of a study: the step whose fit it is. The contract has no numbers then; every
+        site derives them from the totals of that fit, which it replays.
     """
 
     family: Literal["cox", "logistic"]
@@ -81,6 +84,7 @@ class FixedModel(Record, frozen=True):
     formula: str = ""
     levels: dict[str, tuple[str, ...]] = {}
     bounds: dict[str, tuple[float, float]] = {}
+    step: int | None = None
 
     def __post_init__(self) -> None:
         """Fill in the centre; refuse numbers that do not fit together."""
@@ -88,6 +92,8 @@ class FixedModel(Record, frozen=True):
             message = "Give covariates or a formula, not both."
             raise PlanError(message)
         self._check_names()
+        if self.step is not None and not self.coefficients:
+            return
         if not self.center:
             zeros = (0.0,) * len(self.coefficients)
             msgspec.structs.force_setattr(self, "center", zeros)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
 from fednb.errors import PlanError
+from fednb.records.assessment import AssessmentPlan, FixedModel
+from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.specs import EmbeddingRef, Plan, SplitSpec
 from fednb.records.tasks import (
     AnyPlan,
@@ -15,9 +17,6 @@ from fednb.records.tasks import (
     ModelRef,
     TrainingPlan,
 )
-
-if TYPE_CHECKING:
-    from fednb.records.heads import CoxPlan, LogisticPlan
 
 STUDY: Final = "study"
 """Stands for the contract of the study itself in an `EmbeddingRef`."""
@@ -38,7 +37,10 @@ class StudyPlan(Plan, frozen=True):
 
     @classmethod
     def with_heads(
-        cls, training: TrainingPlan, *heads: CoxPlan | LogisticPlan
+        cls,
+        training: TrainingPlan,
+        *heads: CoxPlan | LogisticPlan,
+        assess: bool = False,
     ) -> StudyPlan:
         """Return the usual study: train, evaluate on test patients, embed, fit heads.
 
@@ -48,6 +50,9 @@ class StudyPlan(Plan, frozen=True):
             What to train.
         *heads
             Fits on `EMBEDDING`, or on covariates alone; all use the training's split.
+        assess
+            Whether each fit is assessed on the test patients, in steps of their own
+            after all fits.
 
         Raises
         ------
@@ -60,12 +65,47 @@ class StudyPlan(Plan, frozen=True):
         model = cls.model_of(0, training)
         split = training.split
         fits = tuple(msgspec.structs.replace(head, split=split) for head in heads)
-        return cls((training, EvaluationPlan(model), EmbeddingPlan(model), *fits))
+        first = (training, EvaluationPlan(model), EmbeddingPlan(model))
+        numbered = enumerate(fits, len(first)) if assess else ()
+        assessed = (cls.assessment_of(step, head) for step, head in numbered)
+        return cls((*first, *fits, *assessed))
 
     @staticmethod
     def model_of(step: int, training: TrainingPlan) -> ModelRef:
         """Refer to the weights that step number `step` of this study will train."""
         return ModelRef(f"step:{step}", training)
+
+    @staticmethod
+    def assessment_of(
+        step: int,
+        head: CoxPlan | LogisticPlan,
+        **settings: Any,  # noqa: ANN401
+    ) -> AssessmentPlan:
+        """Assess what step number `step` of this study, a fit of `head`, will find.
+
+        Parameters
+        ----------
+        step
+            Of the fit, before the assessment.
+        head
+            What is fitted there.
+        **settings
+            Fields of `AssessmentPlan`: on, times, at, subgroups, ...
+
+        Raises
+        ------
+        PlanError
+            Settings that do not fit; a request refuses a step that is no such fit.
+        """
+        if isinstance(head, CoxPlan):
+            outcome = {"duration": head.duration, "event": head.event}
+        else:
+            outcome = {"target": head.target}
+        family: Literal["cox", "logistic"] = (
+            "cox" if isinstance(head, CoxPlan) else "logistic"
+        )
+        fields = {"split": head.split, **outcome, **settings}
+        return AssessmentPlan(FixedModel(family, (), step=step), **fields)
 
     @staticmethod
     def embedding_of(step: int) -> EmbeddingRef:

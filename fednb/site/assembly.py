@@ -12,12 +12,11 @@ import msgspec
 import numpy as np
 
 from fednb.errors import DatasetError, IntegrityError
-from fednb.privacy.pool import total
 from fednb.privacy.profiles import PROFILES
 from fednb.privacy.sealing import open_sealed, relay_context
 from fednb.privacy.signatures import is_released
 from fednb.privacy.tables import StatisticsLayout
-from fednb.records.arrays import pack, unpack
+from fednb.records.arrays import pack
 from fednb.records.assessment import AssessmentPlan
 from fednb.records.base import sha256_hex
 from fednb.records.edges import check_edges
@@ -32,6 +31,7 @@ from fednb.site.admission import (
     route,
     run_state,
 )
+from fednb.site.histories import seen_of
 from fednb.site.states import States, aggregate
 from fednb.site.work import Work
 from fednb.strategies.registry import resolve, strategy_of
@@ -236,17 +236,8 @@ class Assembly:
     ) -> Work:
         """Replay the step from what all participants signed (disclosure rule 19)."""
         place = call.place
-        known = work.known.before
-        history = list(known.history if known else ())[: max(place.round - 1, 0)]
-        if place.round > 0:
-            found = self._relayed_total(call, contract)
-            kept = known.history[place.round - 1 : place.round] if known else ()
-            if kept and bytes(kept[0].data) != found.tobytes():
-                message = "The relayed totals differ from those of an earlier attempt."
-                raise IntegrityError(message)
-            history.append(pack(found))
-        analysis = analysis_of(plan, contract)
-        totals = [np.asarray(unpack(a), dtype=np.float64) for a in history]
+        seen = seen_of(plan, call, contract, work.known.before, self._home)
+        analysis = analysis_of(seen.plan, contract)
         embedding = ""
         if isinstance(plan, HeadPlan | AssessmentPlan) and plan.embedding is not None:
             made = plan.embedding.contract
@@ -254,20 +245,12 @@ class Assembly:
             embedding = f"{made}-{plan.embedding.step}"
         return replace(
             work,
+            plan=seen.plan,  # type: ignore[arg-type]
             analysis=analysis,
-            stage=analysis.replay(totals),
-            history=tuple(history),
+            stage=analysis.replay(seen.totals),
+            history=seen.history,
             embedding=embedding,
         )
-
-    def _relayed_total(self, call: Call, contract: Contract) -> np.ndarray:
-        """Return the total of the previous round from all participants' parts."""
-        before = _before(call.place)
-        for output in call.relayed:
-            if not is_released(output, before, contract):
-                message = f"The part of {output.site!r} is not what that site signed."
-                raise IntegrityError(message)
-        return total(call.relayed, contract.sites(), training=False)
 
     def _visit(
         self, work: Work, call: Call, contract: Contract, plan: TrainingPlan

@@ -5,20 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 import msgspec
+import numpy as np
 
-from fednb.records.assessment import default_times
+from fednb.errors import InputError, PlanError
+from fednb.records.assessment import FixedModel, default_times
 from fednb.records.formula import term_text
+from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.survival.assessment import AssessmentDesign
 from fednb.survival.formula import column_bounds, terms_of
-from fednb.survival.protocol import SECURE_STEP
+from fednb.survival.protocol import SECURE_STEP, design_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fednb.records.assessment import AssessmentPlan, FixedModel
+    from fednb.records.assessment import AssessmentPlan
     from fednb.records.contracts import Contract
     from fednb.records.datasets import Column
     from fednb.survival.formula import Terms
+    from fednb.survival.protocol import HeadDesign, HeadState
+    from fednb.survival.sums import Floats
 
 
 class Written(TypedDict):
@@ -80,6 +85,103 @@ def written(terms: Terms | None) -> Written:
         formula="" if plain else formula,
         levels={n: v for n, v in terms.levels.items() if n in terms.columns},
         bounds={name: column_bounds(terms.columns[name]) for name in curved},
+    )
+
+
+def model_of_fit(
+    plan: CoxPlan | LogisticPlan, columns: Sequence[Column], step: int
+) -> FixedModel:
+    """Return the model that a study's fit will be, without its numbers.
+
+    Parameters
+    ----------
+    plan
+        The fit, settled.
+    columns
+        Declarations in the contract.
+    step
+        Of the fit.
+
+    Raises
+    ------
+    PlanError
+        Effects change with time, so no patient has one score to assess.
+    """
+    if isinstance(plan, CoxPlan) and plan.time_varying:
+        message = (
+            "Effects of this fit change with time, so no patient has one score to "
+            "assess. Assess a fit without time_varying."
+        )
+        raise PlanError(message)
+    terms = terms_of(plan.terms(), columns, plan.levels) if plan.terms() else None
+    return FixedModel(
+        family="cox" if isinstance(plan, CoxPlan) else "logistic",
+        coefficients=(),
+        embedding=plan.embedding,
+        features=plan.features,
+        step=step,
+        **written(terms),
+    )
+
+
+def with_fit(
+    plan: AssessmentPlan, contract: Contract, totals: Sequence[Floats]
+) -> AssessmentPlan:
+    """Return a study's assessment with the numbers of the fit that it assesses.
+
+    Parameters
+    ----------
+    plan
+        Names the step of the fit.
+    contract
+        Has that step.
+    totals
+        Of all rounds of the fit.
+
+    Raises
+    ------
+    PlanError
+        The step is no fit, or of another model than the plan says.
+    InputError
+        The fit has not ended with these totals.
+    """
+    step = plan.model.step
+    head = None
+    if step is not None and 0 <= step < len(contract.steps):
+        head = contract.steps[step]
+    if step is None or not isinstance(head, CoxPlan | LogisticPlan):
+        message = f"Step {step} of this contract is no fit that could be assessed."
+        raise PlanError(message)
+    if plan.model != model_of_fit(head, contract.columns, step):
+        message = f"The model to assess is not that of step {step}."
+        raise PlanError(message)
+    design = design_of(
+        head,
+        contract.columns,
+        privacy=contract.privacy,
+        parts=len(contract.participants),
+    )
+    state = design.replay(totals)
+    if state.phase != "done":
+        message = f"The fit of step {step} has not ended."
+        raise InputError(message)
+    return msgspec.structs.replace(plan, model=_numbered(plan.model, design, state))
+
+
+def _numbered(model: FixedModel, design: HeadDesign, state: HeadState) -> FixedModel:
+    """Return a model with its numbers; a column that was left out has 0."""
+    if state.newton is None or state.scale is None:
+        message = "The fit was not begun."
+        raise InputError(message)
+    beta, mean, std = state.newton.trial, state.scale.mean, state.scale.std
+    kept, width = list(state.kept), len(design.names)
+    values, center = np.zeros(width), np.zeros(width)
+    values[kept], center[kept] = beta[: len(kept)] / std, mean
+    return msgspec.structs.replace(
+        model,
+        coefficients=tuple(values.tolist()),
+        center=tuple(center.tolist()),
+        intercept=float(beta[-1]) if design.family == "logistic" else 0.0,
     )
 
 

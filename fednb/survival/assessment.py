@@ -89,7 +89,9 @@ class AssessmentDesign:
         """Columns of the terms that hold 0 and 1, and that the model uses."""
         if self.terms is None:
             return ()
-        coefficients = self.plan.model.coefficients[-len(self.terms.names()) :]
+        width = len(self.terms.names())
+        # of a fit to come in the same contract any may be used
+        coefficients = (self.plan.model.coefficients or (1.0,) * width)[-width:]
         flags = zip(self.terms.binary(), coefficients, strict=True)
         return tuple(j for j, (binary, b) in enumerate(flags) if binary and b != 0)
 
