@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
@@ -13,7 +12,8 @@ from fednb.coordinator.mockdata import MockData
 from fednb.coordinator.site_link import SiteLink
 from fednb.display import html, text
 from fednb.display.hooks import Shown
-from fednb.errors import InputError, IntegrityError, UnknownNameError
+from fednb.display.named import Named
+from fednb.errors import InputError, IntegrityError
 from fednb.privacy.signatures import signature_holds
 from fednb.records.datasets import DatasetCard
 from fednb.records.keys import digits_of, site_fingerprint
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from fednb.coordinator.mockdata import DryRunner
     from fednb.display.html import Html
 
-_DATASET_HEADERS = ("dataset", "subjects", "modalities", "summary")
 _COLUMN_HEADERS = ("column", "kind", "unit", "values", "description")
 
 
@@ -97,44 +96,18 @@ class DatasetProxy(Shown):
         return html.join([facts, html.table(_COLUMN_HEADERS, self._columns())])
 
 
-class Datasets(Mapping[str, DatasetProxy], Shown):
-    """The datasets of a site, by name.
+class Datasets(Named[DatasetProxy]):
+    """The datasets of a site, by name."""
 
-    Parameters
-    ----------
-    found
-        Proxies by name.
-    """
-
-    def __init__(self, found: dict[str, DatasetProxy]) -> None:
-        self._found = found
+    kind = "dataset"
+    headers = ("dataset", "subjects", "modalities", "summary")
 
     @override
-    def __getitem__(self, name: str) -> DatasetProxy:
-        if name not in self._found:
-            kind = "dataset"
-            raise UnknownNameError(kind, name, self._found)
-        return self._found[name]
-
-    @override
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
-
-    @override
-    def __len__(self) -> int:
-        return len(self._found)
-
     def _rows(self) -> list[tuple[object, ...]]:
         return [
             (d.name, d.card.subjects, ", ".join(d.card.modalities), d.card.summary)
-            for d in self._found.values()
+            for d in self.values()
         ]
-
-    def _text(self) -> str:
-        return text.table(_DATASET_HEADERS, self._rows())
-
-    def _html(self) -> Html:
-        return html.table(_DATASET_HEADERS, self._rows())
 
 
 @dataclass(repr=False)

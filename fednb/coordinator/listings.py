@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from fednb.display import html, text
 from fednb.display.hooks import Shown
-from fednb.errors import InputError, UnknownNameError
+from fednb.display.named import Named
+from fednb.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fednb.coordinator.datasite import DatasetProxy, DatasiteProxy
     from fednb.display.html import Html
     from fednb.records.service import SiteLine
 
 
-_SITE_HEADERS = ("datasite", "state", "last heard")
 _FOUND_HEADERS = ("site", "dataset", "subjects", "modalities", "summary")
 
 
-class Sites(Mapping[str, "DatasiteProxy"], Shown):
+class Sites(Named["DatasiteProxy"]):
     """The datasites, by name.
 
     Parameters
@@ -34,38 +33,21 @@ class Sites(Mapping[str, "DatasiteProxy"], Shown):
         By name.
     """
 
+    kind = "site"
+    headers = ("datasite", "state", "last heard")
+
     def __init__(
-        self, lines: Sequence[SiteLine], proxies: dict[str, DatasiteProxy]
+        self, lines: Sequence[SiteLine], proxies: Mapping[str, DatasiteProxy]
     ) -> None:
+        super().__init__(proxies)
         self.lines = tuple(lines)
-        self._proxies = proxies
 
     @override
-    def __getitem__(self, name: str) -> DatasiteProxy:
-        if name not in self._proxies:
-            kind = "site"
-            raise UnknownNameError(kind, name, self._proxies)
-        return self._proxies[name]
-
-    @override
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._proxies)
-
-    @override
-    def __len__(self) -> int:
-        return len(self._proxies)
-
     def _rows(self) -> list[tuple[object, ...]]:
         return [
             (s.site, s.state, text.utc(int(s.seen)) if s.seen else "never")
             for s in self.lines
         ]
-
-    def _text(self) -> str:
-        return text.table(_SITE_HEADERS, self._rows())
-
-    def _html(self) -> Html:
-        return html.table(_SITE_HEADERS, self._rows())
 
 
 class DatasetIndex(Shown):

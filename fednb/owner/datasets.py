@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from typing_extensions import override
 
 from fednb.display import html, text
 from fednb.display.hooks import Shown
-from fednb.errors import HomeError, InputError, UnknownNameError
+from fednb.display.named import Named
+from fednb.errors import HomeError, InputError
 from fednb.imaging.tables import infer_columns
 from fednb.privacy.profiles import profile_named
 from fednb.records.datasets import Column
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from fednb.records.datasets import DatasetCard
     from fednb.site.catalog import Registered
 
-_HEADERS = ("dataset", "patients", "volumes", "modalities", "columns", "published")
 _COLUMNS = ("column", "kind", "unit", "bounds", "step", "levels", "count")
 
 
@@ -126,52 +127,27 @@ class OwnerDataset(Shown):
         )
 
 
-class OwnerDatasets(Shown):
-    """The datasets of a site by name, as of when they were looked up.
+class OwnerDatasets(Named[OwnerDataset]):
+    """The datasets of a site by name, as of when they were looked up."""
 
-    Parameters
-    ----------
-    datasets
-        By name.
-    """
+    kind = "dataset"
+    headers = (
+        "dataset",
+        "patients",
+        "volumes",
+        "modalities",
+        "columns",
+        "published",
+    )
 
-    def __init__(self, datasets: Mapping[str, OwnerDataset]) -> None:
-        self._datasets = dict(datasets)
-
-    def __getitem__(self, name: str) -> OwnerDataset:
-        """Return a dataset.
-
-        Raises
-        ------
-        UnknownNameError
-            The site has none of that name.
-        """
-        if name not in self._datasets:
-            raise UnknownNameError("dataset", name, self._datasets)
-        return self._datasets[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._datasets
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._datasets)
-
-    def __len__(self) -> int:
-        return len(self._datasets)
-
+    @override
     def _heading(self) -> str:
         count = text.counted(len(self), "dataset")
         return f"{count}; the numbers are exact and stay at the site"
 
+    @override
     def _rows(self) -> list[tuple[object, ...]]:
-        return [dataset.row() for dataset in self._datasets.values()]
-
-    def _text(self) -> str:
-        return f"{self._heading()}\n\n{text.table(_HEADERS, self._rows())}"
-
-    def _html(self) -> Html:
-        grid = html.table(_HEADERS, self._rows())
-        return html.element("div", html.element("p", self._heading()), grid)
+        return [dataset.row() for dataset in self.values()]
 
 
 def dataset_of(registered: Registered, warnings: tuple[str, ...] = ()) -> OwnerDataset:

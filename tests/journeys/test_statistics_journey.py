@@ -10,6 +10,7 @@ from clinics import COLUMNS, clinic, federate
 
 from fednb.embedded.federation import Federation
 from fednb.errors import (
+    InputError,
     PlanError,
     RefusedError,
     RunError,
@@ -227,3 +228,16 @@ def test_a_contract_of_statistics_has_no_run(fresh):
     assert str(caught.value) == (
         "Statistics have no run: ask fed.statistics(dataset, columns)."
     )
+
+
+def test_sites_that_have_a_dataset_are_asked_and_no_others(tmp_path):
+    with federate(tmp_path, "a", "b", "c", "d", approve="auto") as fed:
+        for name in ("a", "b", "d"):
+            fed.owner(name).create_dataset(
+                "second", table=clinic(name), columns=COLUMNS
+            )
+        assert "second" not in fed["c"].datasets
+        assert fed.statistics("second", ["age"]).sites == ("a", "b", "d")
+        with pytest.raises(InputError) as caught:
+            fed.statistics("second", ["age"], sites=("a", "b", "c"))
+        assert str(caught.value) == "c has no dataset 'second'."
