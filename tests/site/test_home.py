@@ -44,7 +44,7 @@ def test_a_home_of_a_newer_schema_is_refused(home: Home):
     with pytest.raises(HomeError) as caught:
         Home(home.path)
     assert str(caught.value) == (
-        f"{home.path} has schema 99, made by a newer fednb; this one knows schema 5. "
+        f"{home.path} has schema 99, made by a newer fednb; this one knows schema 6. "
         "Update fednb to open it."
     )
 
@@ -54,6 +54,12 @@ OF_SCHEMA_1 = """
         hash TEXT PRIMARY KEY, body BLOB NOT NULL, signature BLOB NOT NULL,
         received REAL NOT NULL, status TEXT NOT NULL, decided REAL, note TEXT,
         owner_signature BLOB);
+    CREATE TABLE calls (
+        id TEXT PRIMARY KEY, digest TEXT NOT NULL, contract TEXT NOT NULL,
+        step INTEGER NOT NULL, run TEXT NOT NULL, round INTEGER NOT NULL,
+        attempt INTEGER NOT NULL, reply BLOB, reply_path TEXT, answered REAL NOT NULL,
+        UNIQUE (contract, step, run, round, attempt));
+    CREATE INDEX calls_by_run ON calls (contract, run, step, round);
     CREATE TABLE ledger (
         seq INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL,
         body TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL,
