@@ -132,6 +132,21 @@ class FitBook(Book):
         decision = DIFFERENCING.decide(reason, self._profile, allow=held)
         return Safe(chosen if held else None, (decision,))
 
+    def holds(self, members: Members) -> bool:
+        """Whether a cohort holds the threshold."""
+        return int(np.count_nonzero(members)) >= self._profile.threshold
+
+    def earlier(self, series: str, members: Members) -> Members:
+        """Return the patients of the oldest near cohort, or `members`; adds nothing.
+
+        Parameters
+        ----------
+        series, members
+            As for `patients`.
+        """
+        found = self._oldest(series, members)
+        return members if found is None else self._here(found[1])
+
     def cut(
         self, series: str, members: Members, ends: Iterable[float], exits: Exits
     ) -> Decision:

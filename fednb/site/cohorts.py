@@ -12,6 +12,7 @@ act.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -21,12 +22,19 @@ import numpy as np
 from fednb.errors import HomeError
 from fednb.privacy.differencing import Answer, Book, Series, check_participants
 from fednb.privacy.fits import FitBook, Past
+from fednb.privacy.parts import settled_parts
 from fednb.records.assessment import AssessmentPlan
 from fednb.records.base import canonical, sha256_hex
 from fednb.records.curves import SurvivalPlan
 from fednb.records.heads import CoxPlan, HeadPlan, LogisticPlan
 from fednb.records.specs import SplitSpec, SummedPlan
-from fednb.records.tasks import AnyPlan, DescribePlan, StatisticsPlan
+from fednb.records.tasks import (
+    AnyPlan,
+    DescribePlan,
+    EvaluationPlan,
+    StatisticsPlan,
+    TrainingPlan,
+)
 from fednb.site.verdicts import ALLOWED
 from fednb.site.work import Page
 
@@ -91,6 +99,34 @@ class Cohorts:
         answered = [msgspec.json.decode(sites, type=list[str]) for (sites,) in found]
         decision = check_participants(contract.sites(), answered, profile)
         return msgspec.structs.replace(decision, cause="participants")
+
+    def opened(self, contract: Contract, work: Work, limit: int) -> Work | Decision:
+        """Return a call's work on the patients that it may have, with its page.
+
+        Parameters
+        ----------
+        contract, work, limit
+            As for `page_of`.
+
+        Returns
+        -------
+        work
+            Or the denial of rule 12.
+        """
+        work = replace(work, page=self.page_of(contract, work, limit))
+        if work.profile.exact or not _uses_network(work.plan):
+            return work
+        patients = work.manifest.patients
+        new, places = self._places_of(patients)
+        book = FitBook(work.profile, places, self._series, Past("", frozenset(), 0))
+        parts = settled_parts(work.plan, work.split, len(patients), book)
+        if parts.value is None:
+            return next(d for d in parts.decisions if not d.allow)
+        if book.added:
+            # before anything is computed: training may take longer than other calls
+            with self._home.transaction() as database:
+                write_page(database, Page(book, new, self._read[1]))
+        return replace(work, split=parts.value)
 
     def page_of(self, contract: Contract, work: Work, limit: int) -> Page | None:
         """Return what a call's answer may lean on; None where nothing is kept.
@@ -258,17 +294,25 @@ def outcome_of(plan: SummedPlan) -> str:
     return f"{type(plan).__name__}:{','.join(plan.needs())}"
 
 
+def _uses_network(plan: AnyPlan) -> bool:
+    """Whether a step's patients have to do with a network's; embeddings stay here."""
+    if isinstance(plan, TrainingPlan):
+        return plan.dp is None
+    made = getattr(plan, "embedding", None) is not None
+    return made or isinstance(plan, EvaluationPlan)
+
+
 def _design_of(contract: Contract, plan: SummedPlan) -> str:
     """Return a digest of all that decides about a fit's totals besides its patients.
 
     Other sites' data are in it: what is summed with theirs goes on from their totals.
     """
     made = ""
-    if isinstance(plan, HeadPlan):
-        if plan.embedding is None:
-            plan = msgspec.structs.replace(plan, split=SplitSpec())
-        elif plan.embedding.contract == "study":
-            made = contract.hash()
+    if isinstance(plan, HeadPlan) and plan.embedding is None:
+        plan = msgspec.structs.replace(plan, split=SplitSpec())
+    elif isinstance(plan, HeadPlan | AssessmentPlan) and plan.embedding is not None:
+        # another study's network makes other embeddings of the same name
+        made = contract.hash() if plan.embedding.contract == "study" else ""
     sites = [[p.site, p.fingerprint, p.signing_key] for p in contract.participants]
     shape = [made, sites, contract.columns, contract.privacy]
     return sha256_hex(canonical(plan) + msgspec.json.encode(shape))

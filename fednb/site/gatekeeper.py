@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillWorking
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -279,15 +278,15 @@ class Gatekeeper:
         decision = settle(self._checks(call, known, filed, dataset, policy))
         if not decision.allow or dataset is None:
             return decision
-        work = self._assembly.work(call, contract, dataset, known)
-        decision = settle(self._checks_of_work(work, contract, policy))
+        asked = self._assembly.work(call, contract, dataset, known)
+        decision = settle(self._checks_of_work(asked, contract, policy))
         if not decision.allow:
             return decision
-        page = self._cohorts.page_of(contract, work, policy.max_fits)
+        work = self._cohorts.opened(contract, asked, policy.max_fits)
+        if isinstance(work, Decision):
+            return work
         if not contract.standing:
             self._begun[filed.hash] = call.place.run
-        if page is not None:
-            work = replace(work, page=page)
         return work, filed
 
     def _checks_of_work(

@@ -161,7 +161,7 @@ def evaluate(job: Job, progress: Callable[[int, int], None]) -> JobResult:
         raise InputError(message)
     training = plan.model.training
     setting = set_up(job, training)
-    every = range(len(setting.patients))
+    every = sorted({row for part in job.split.values() for row in part})
     rows = setting.patients.labelled(
         every if plan.split == "all" else job.split.get(plan.split, ())
     )
