@@ -299,7 +299,8 @@ class AssessmentPlan(SummedPlan, frozen=True):
         own = m + 1 if cox else 2 + 2 * (len(self.thresholds) + 1) + b
         joint = 2 * (m + 1) * b + PAIRS + PAIRS + own + levels
         kinds = 1 + (1 + e if cox else 0)
-        weighted = kinds * PAIRS + (kinds - 1) * PAIRS
+        # of each kind three sums across sites and two within bins; of all but one pairs
+        weighted = kinds * (3 + 2) + (kinds - 1) * PAIRS
         weighted += m + e * b + 1 + CLOSE_PAIRS if cox else 0
         columns = 1 if cox else 2
         slope = columns + columns * (columns + 1) // 2 + 1
