@@ -97,7 +97,7 @@ def evaluate(
         Makes the request.
     model
         `FixedModel`, or the result of a head or of an `EmbeddingPlan` (whose network's
-        score is assessed).
+        score is assessed: log odds, or of a survival network a log hazard).
     asked
         Of whom.
     settings
@@ -125,7 +125,10 @@ def evaluate(
     # at sites that had no part in the fit, nobody has to be set aside
     apart = bool(trained) and set(asked.sites or trained).isdisjoint(trained)
     chosen.setdefault("on", "all" if apart else "test")
-    if isinstance(model, CoxResult):
+    learned = model.survival if isinstance(model, EmbeddingResult) else None
+    if learned is not None:
+        chosen = {"duration": learned.duration, "event": learned.event} | chosen
+    elif isinstance(model, CoxResult):
         chosen = {"duration": model.duration, "event": model.event} | chosen
     elif isinstance(model, LogisticResult):
         chosen = {"target": model.target} | chosen
@@ -157,8 +160,8 @@ def fixed_model(model: object, embedding: EmbeddingRef | None = None) -> FixedMo
     if isinstance(model, FixedModel):
         return model
     if isinstance(model, EmbeddingResult):
-        one = (1.0,)
-        return FixedModel("logistic", one, embedding=model.ref, features="score")
+        family: Literal["cox", "logistic"] = "cox" if model.survival else "logistic"
+        return FixedModel(family, (1.0,), embedding=model.ref, features="score")
     if not isinstance(model, HeadResult):
         message = (
             "An evaluation needs a FixedModel or the result of a CoxPlan, LogisticPlan "

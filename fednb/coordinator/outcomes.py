@@ -160,7 +160,9 @@ class Reading:
             training.split,
         )
         n = round(float(_total(step)[0]))
-        return EmbeddingResult(ref=ref, n=n, **self._origin(step))
+        return EmbeddingResult(
+            ref=ref, n=n, survival=training.survival, **self._origin(step)
+        )
 
     def _head(self, plan: HeadPlan, step: StepOutcome) -> tuple[HeadDesign, HeadState]:
         analysis, stage = self.stage(plan, step)

@@ -72,6 +72,10 @@ def _settle(
         return msgspec.structs.replace(step, model=_settle_model(step.model, before))
     if isinstance(step, AssessmentPlan) and step.model.step is not None:
         step = _settle_assessment(step, step.model.step, cards, before)
+    elif isinstance(step, AssessmentPlan):
+        made = _settle_embedding(step.embedding, before)
+        model = msgspec.structs.replace(step.model, embedding=made)
+        step = msgspec.structs.replace(step, model=model)
     if isinstance(step, SummedPlan):
         _check_columns(step, cards)
     if isinstance(step, HeadPlan):
@@ -192,14 +196,25 @@ def _settle_assessment(
 
 def _settle_head(head: HeadPlan, steps: Sequence[AnyPlan]) -> HeadPlan:
     """Point a study's head at the embedding step: its width and its split."""
-    reference = head.embedding
-    if reference is None or reference.contract != STUDY:
+    settled = _settle_embedding(head.embedding, steps)
+    if settled is None:
         return head
+    return msgspec.structs.replace(head, embedding=settled, split=settled.split)
+
+
+def _settle_embedding(
+    reference: EmbeddingRef | None, steps: Sequence[AnyPlan]
+) -> EmbeddingRef | None:
+    """Return the embeddings that an earlier step of the study makes, with their width.
+
+    Those of another contract are as they are.
+    """
+    if reference is None or reference.contract != STUDY:
+        return reference
     made = steps[reference.step] if 0 <= reference.step < len(steps) else None
     if not isinstance(made, EmbeddingPlan):
         message = f"The study has no embedding step {reference.step} before this one."
         raise PlanError(message)
     training = made.model.training
     width = models.embedding_width(training.network)
-    settled = EmbeddingRef(STUDY, reference.step, width, training.split)
-    return msgspec.structs.replace(head, embedding=settled, split=training.split)
+    return EmbeddingRef(STUDY, reference.step, width, training.split)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fednb.display.html import Html
+    from fednb.records.outcomes import Survival
     from fednb.records.specs import EmbeddingRef
 
 _TITLE = "Embeddings, held at the sites"
@@ -30,10 +31,13 @@ class EmbeddingResult(PooledResult):
         The contract and step that made the embeddings, and their width.
     n
         Patients, rounded, over all sites.
+    survival
+        What the network learned where that is survival: its score is a log hazard.
     """
 
     ref: EmbeddingRef
     n: int = 0
+    survival: Survival | None = None
 
     @property
     def data(self) -> NoReturn:

@@ -11,9 +11,11 @@ from small_studies import TERMS, serve, small, start
 
 from fednb.errors import PlanError, RefusedError
 from fednb.phantom.demo import CENTRAL, HOSPITALS, DemoSize, baselines
+from fednb.records.assessment import AssessmentPlan, FixedModel
 from fednb.records.outcomes import Survival
 from fednb.records.specs import SplitSpec
-from fednb.records.tasks import EvaluationPlan, TrainingPlan
+from fednb.records.studies import StudyPlan
+from fednb.records.tasks import EmbeddingPlan, EvaluationPlan, TrainingPlan
 
 SURVIVAL = Survival("os_months", "death")
 PLAIN = {
@@ -111,3 +113,24 @@ def test_one_full_batch_step_is_the_central_step(tmp_path, hospitals):
         still = trained((CENTRAL,), learning_rate=1e-9)
         assert np.abs(central - still).max() > 1e-3
         assert np.abs(trained(sites) - central).max() < 1e-5
+
+
+def test_a_survival_network_is_assessed_with_an_interval_of_its_c(fed):
+    training = deep(1)
+    model = StudyPlan.model_of(0, training)
+    score = FixedModel(
+        "cox", (1.0,), embedding=StudyPlan.embedding_of(1), features="score"
+    )
+    outcome = {"duration": SURVIVAL.duration, "event": SURVIVAL.event}
+    assessed = AssessmentPlan(score, **outcome)
+    study = StudyPlan((training, EmbeddingPlan(model), assessed))
+    terms = TERMS | {"profile": "open"}
+    trained, embedding, within = fed.request(study, **terms).start().results()
+    assert embedding.survival.duration == SURVIVAL.duration
+    later = fed.evaluate(embedding, on="test", **terms)
+    plain = fed.request(EvaluationPlan(trained.model), **terms).start().result()
+    for report in (within, later):
+        own = report["C, pairs within sites"]
+        assert own.value == pytest.approx(plain.c_index, abs=1e-9)
+        assert own.low < own.value < own.high
+        assert report.plan.duration == "os_months"
