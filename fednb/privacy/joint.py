@@ -194,7 +194,7 @@ def _smooth_margin(counts: NDArray[np.intp], profile: Profile) -> Floats:
             squared = step * (2 * std + _DECIMAL) / scale
             known.append((units**2, spread / scale**2, squared))
     features, targets, widths = zip(*known, strict=True) if known else ((), (), ())
-    # in patients: the variance of a number that is rounded to its width, a patient
+    # the variance of a number of patients that is rounded to its width, per patient
     slack = np.square(np.asarray(widths, dtype=np.float64)) / (12 * shown)
     table = np.reshape(np.asarray(features, dtype=np.float64), (-1, cells))
     return shown * smoothest(table, np.asarray(targets), slack)

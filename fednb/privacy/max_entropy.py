@@ -34,7 +34,8 @@ def smoothest(features: Floats, targets: Floats, slack: Floats) -> Floats:
     targets
         Their means, shape (f,).
     slack
-        Ridge on the dual, >= 0, shape (f,): the variance of each mean, a patient.
+        Ridge on the dual, >= 0, shape (f,): the variance of each mean times
+        the number of patients.
 
     Returns
     -------

@@ -74,7 +74,7 @@ def cells_between(
 
 
 def net_benefit(cells: Floats, thresholds: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Return the net benefit of the model and of treating everybody, a patient.
+    """Return the net benefit of the model and of treating everybody, per patient.
 
     Parameters
     ----------

@@ -104,7 +104,30 @@ class Assess:
         return self._design.layout(state.phase).join(blocks), decisions
 
     def _read(self, job: Job, plan: AssessmentPlan) -> Rows:
+        """Return the rows that lack nothing."""
         index = rows_of(job.split, plan.on)
+        x = self._columns_of(job, plan, index)
+        centred = x - np.asarray(plan.model.center)
+        coefficients = np.asarray(plan.model.coefficients)
+        # a row after the other: equal rows have equal risks, to the last bit
+        risk = np.ascontiguousarray(centred) @ coefficients + plan.model.intercept
+        time, event = self._outcome(plan, index)
+        whole = np.isfinite(risk) & np.isfinite(time) & np.isfinite(event)
+        of_table = x[:, x.shape[1] - plan.model.table_width() :]
+        moved = np.column_stack([centred * coefficients, risk])
+        return Rows(
+            risk=risk[whole],
+            time=time[whole],
+            event=event[whole],
+            index=index[whole],
+            moved=moved[whole],
+            binary=of_table[whole][:, list(self._design.binary)],
+        )
+
+    def _columns_of(
+        self, job: Job, plan: AssessmentPlan, index: NDArray[np.intp]
+    ) -> Floats:
+        """Return the model's columns: of the embedding, then of the table."""
         parts = []
         embedding = load_embedding(job, plan)
         if embedding is not None:
@@ -112,28 +135,20 @@ class Assess:
         here = taken(self._table, plan.model.columns(), index)
         if self._design.terms is not None:
             parts.append(self._design.terms.build(here, len(index)))
-        x = np.concatenate(parts, axis=1)
-        centred = x - np.asarray(plan.model.center)
-        coefficients = np.asarray(plan.model.coefficients)
-        # a row after the other: equal rows have equal risks, to the last bit
-        risk = np.ascontiguousarray(centred) @ coefficients + plan.model.intercept
-        if self._design.cox:
-            time, event = self._numbers(plan.duration), self._numbers(plan.event)
-        else:
-            event = self._numbers(plan.target)
-            time = np.zeros(len(event))
-        time, event = time[index], event[index]
-        whole = np.isfinite(risk) & np.isfinite(time) & np.isfinite(event)
-        risk, time, event = risk[whole], time[whole], event[whole]
-        if self._design.cox:
-            # nobody is followed beyond the horizon
-            horizon = self._design.grid[-1]
-            event = np.where(time <= horizon, event, 0.0)
-            time = np.minimum(time, np.nextafter(horizon, np.inf))
-        width = self._design.terms is not None and len(self._design.terms.names())
-        self._binary = x[whole][:, x.shape[1] - width :][:, list(self._design.binary)]
-        self._moved = np.column_stack([(centred * coefficients)[whole], risk])
-        return Rows(risk, time, event, index[whole])
+        return np.concatenate(parts, axis=1)
+
+    def _outcome(
+        self, plan: AssessmentPlan, index: NDArray[np.intp]
+    ) -> tuple[Floats, Floats]:
+        """Return times, 0 for a classifier, and events; nobody beyond the horizon."""
+        if not self._design.cox:
+            return np.zeros(len(index)), self._numbers(plan.target)[index]
+        time = self._numbers(plan.duration)[index]
+        event = self._numbers(plan.event)[index]
+        horizon = self._design.grid[-1]
+        late = time > horizon
+        event = np.where(late & np.isfinite(event), 0.0, event)
+        return np.where(late, np.nextafter(horizon, np.inf), time), event
 
     def _numbers(self, name: str) -> Floats:
         return np.asarray(self._table[name], dtype=np.float64)
@@ -145,7 +160,7 @@ class Assess:
         if not enough.allow:
             return (enough,)
         found = [enough]
-        for moved in self._moved.T:
+        for moved in self._rows.moved.T:
             apart = np.abs(moved - moved.mean())
             # with a column that moves one patient alone, totals tell that patient's
             if apart.max(initial=0.0) > _TENTH:
@@ -189,7 +204,7 @@ class Assess:
         gone = [self._missing(name) for name in self._design.columns]
         counts = [np.any(gone, axis=0), *gone]
         missing = [round_count(int(m.sum()), profile) for m in counts]
-        share = self._binary.mean(axis=0)
+        share = self._rows.binary.mean(axis=0)
         return {
             "spread": spread,
             "missing": np.asarray(missing, dtype=np.float64),
@@ -259,7 +274,7 @@ class Assess:
     def _pairs(
         self, members: Members, state: AssessmentState, profile: Profile
     ) -> Floats:
-        """Sum pairs within the site, a patient of all sites."""
+        """Sum pairs within the site, per patient of all sites."""
         rows = self._rows
         event = rows.event[members]
         if event.sum() < profile.threshold and not profile.exact:

@@ -184,7 +184,7 @@ class ExactProfile:
 
 @dataclass(frozen=True)
 class PartialLikelihood:
-    """Negative log partial likelihood of the patients of a batch, a patient.
+    """Negative log partial likelihood of the patients of a batch, per patient.
 
     Parameters
     ----------

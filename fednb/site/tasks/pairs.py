@@ -31,12 +31,25 @@ _TEN = 10.0
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Complete rows of the patients assessed, each of shape (n,)."""
+    """Complete rows of the patients assessed.
+
+    Attributes
+    ----------
+    risk, time, event, index
+        Linear predictor, follow-up, and place in the table, each of shape (n,).
+    moved
+        By how much each column moves the linear predictor, then all together, shape
+        (n, columns + 1).
+    binary
+        Columns that hold 0 and 1, shape (n, their number).
+    """
 
     risk: Floats
     time: Floats
     event: Floats
     index: NDArray[np.intp]
+    moved: Floats
+    binary: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +104,7 @@ def close_sums(
     Returns
     -------
     numpy.ndarray
-        See `fednb.survival.close_pairs.credited`; a patient of all sites, shape (8,).
+        See `fednb.survival.close_pairs.credited`; per patient of all sites, shape (8,).
     """
     total = state.blocks["joint"]["table"]
     across = cross_part(close_kernel, placed.own, placed.shown, total)
@@ -100,12 +113,12 @@ def close_sums(
 
 
 def per_patient(pairs: Floats, state: AssessmentState, profile: Profile) -> Floats:
-    """Return pairs to the nearest ten, a patient of all sites."""
+    """Return pairs to the nearest ten, per patient of all sites."""
     return rounded(pairs, _TEN, profile) / state.n
 
 
 def short(pairs: PairSums, state: AssessmentState, profile: Profile) -> Floats:
-    """Return pair sums a patient: pairs to the nearest ten, squares in three digits."""
+    """Return sums per patient: pairs to the nearest ten, squares in three digits."""
     vector = pairs.to_vector()
     if not profile.exact:
         vector[:2] = np.rint(vector[:2] / _TEN) * _TEN
