@@ -8,7 +8,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,10 @@ from fednb.records.heads import CoxPlan
 from fednb.records.specs import SplitSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 COVARIATES = tuple(f"x{number}" for number in range(10))
 WIDE = tuple(f"x{number}" for number in range(20))
@@ -37,7 +41,7 @@ LARGE_ROWS = 1_000_000
 """Over ten sites: to be faster than lifelines at `COMPARED_ROWS`, in `LARGE_GB`."""
 
 LARGE_GB = 1.0
-"""Memory beyond the data, see `_fit_large`."""
+"""Memory beyond the data; what is measured, see `_fit_large`, is with the data."""
 
 
 @dataclass(frozen=True)
@@ -169,76 +173,69 @@ def _against(
     )
 
 
-@dataclass(frozen=True)
-class _Large:
-    """One fit of many rows: seconds, and memory beyond the data in GB."""
-
-    register_s: float
-    first_fit_s: float
-    fit_s: float
-    memory_gb: float | None
-
-
 def _large(size: int) -> tuple[CoxRow, CoxRow]:
     """Fit 20 columns over 10 sites; lifelines has a tenth of the rows.
 
-    The fit has a process of its own, so that nothing measured before lends it memory.
+    Registration and fits each have a process of their own, so that nothing done before
+    lends memory to the fits.
     """
     lifelines_rows = size * COMPARED_ROWS // LARGE_ROWS
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-        large = alone.submit(_fit_large, size).result()
+    with TemporaryDirectory(prefix="fednb-") as folder:
+        register = _alone(_register_large, size, Path(folder))
+        first, fit, grown = _alone(_fit_large, Path(folder))
     seconds, _ = _lifelines(_pooled(simulate(lifelines_rows, 0, WIDE, TEN)))
-    ratio = large.fit_s / seconds
+    ratio = fit / seconds
     name = f"Cox, {size:,} rows and 10 sites"
-    speed = CoxRow(
-        case="speed",
-        rows=size,
-        sites=len(TEN),
-        columns=len(WIDE),
-        register_s=large.register_s,
-        first_fit_s=large.first_fit_s,
-        fit_s=large.fit_s,
+    row = CoxRow(case="speed", rows=size, sites=len(TEN), columns=len(WIDE))
+    speed = replace(
+        row,
+        register_s=register,
+        first_fit_s=first,
+        fit_s=fit,
         lifelines_rows=lifelines_rows,
         lifelines_s=seconds,
         ratio=ratio,
         target=Target(name, ratio, 1.0, f"x lifelines at {lifelines_rows:,}"),
     )
-    grown = large.memory_gb
-    target = Target(f"{name}: memory", grown, LARGE_GB, "GB") if grown else None
-    memory = CoxRow(
-        case="memory",
-        rows=size,
-        sites=len(TEN),
-        columns=len(WIDE),
-        memory_gb=grown,
-        target=target,
-    )
+    memory = replace(row, case="memory", memory_gb=grown)
+    if grown is not None:
+        target = Target(f"{name}: memory", grown, LARGE_GB, "GB")
+        memory = replace(memory, target=target)
     return speed, memory
 
 
-def _fit_large(size: int) -> _Large:
-    """Register the rows and fit them twice, in a process that did nothing before.
+def _alone(work: Callable[P, R], *args: P.args, **named: P.kwargs) -> R:
+    """Return what `work` returns in a process that did nothing before."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *args, **named).result()
 
-    Memory beyond the data is the most that the process held at once since the data lay
-    in it as one float64 table a site: registration, both fits, coordinator and all ten
-    sites, with the tables and the designs that these keep. Taken off is the data, once,
-    and what the process held when all modules were imported; nothing else.
-    """
-    before = _held("VmRSS")
+
+def _register_large(size: int, folder: Path) -> float:
+    """Register the tables at ten sites in `folder`; return the seconds."""
     frames = simulate(size, 0, WIDE, TEN)
-    data = sum(frame.memory_usage().sum() for frame in frames.values()) / 1e9
-    measured = _forget_peak()
     began = time.perf_counter()
-    federation = Federation.from_frames(
-        frames, dataset="cox", approve="auto", profile="open"
-    )
-    register = time.perf_counter() - began
-    with federation:
+    Federation.from_frames(
+        frames, dataset="cox", approve="auto", profile="open", folder=folder
+    ).close()
+    return time.perf_counter() - began
+
+
+def _fit_large(folder: Path) -> tuple[float, float, float | None]:
+    """Open registered sites and fit twice; return seconds of both, and memory in GB.
+
+    Memory is the most that the process held at once from the moment that it opened
+    coordinator and sites until the second fit had ended, less what it held when all
+    modules of the bench were imported. Nothing else is taken off: the tables that the
+    sites read and keep, once all the data, are in it, so beyond the data it is less.
+    None where the kernel does not tell.
+    """
+    before, told = _held("VmRSS"), _forget_peak()
+    homes = {site: folder / site for site in TEN}
+    with Federation(homes, folder / "coordinator") as federation:
         first, _ = _fit(federation, WIDE)
         fit, _ = _fit(federation, WIDE)
-        peak = _held("VmHWM")
-    grown = peak - before - data if measured else None
-    return _Large(register, first, fit, grown)
+        grown = _held("VmHWM") - before
+    return first, fit, grown if told else None
 
 
 def _forget_peak() -> bool:

@@ -55,8 +55,8 @@ class CoxRow:
     ratio
         ``fit_s / lifelines_s``.
     memory_gb
-        The most that a process of its own held at once through registration and two
-        fits, beyond the data once and its imported modules.
+        The most that a process which opens the registered sites and fits twice held at
+        once, beyond its imported modules; the tables are in it.
     coef_difference, se_difference, log_likelihood_difference, baseline_difference
         Largest absolute differences from a lifelines fit that goes on to 1e-12 and
         beyond; by default it stops at 1e-7, which leaves it some 1e-6 off.

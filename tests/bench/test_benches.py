@@ -127,3 +127,14 @@ def test_an_unknown_bench_is_refused():
 def test_an_unknown_device_is_refused():
     with pytest.raises(InputError, match="device is 'cpu' or 'cuda'; got 'tpu'"):
         main.run("trainer", device="tpu")
+
+
+def test_the_large_cox_fit_is_measured_in_a_process_of_its_own():
+    cox = import_module("fednb.bench.cox")
+    settings = cox.Settings(rows=(), parity=False, large=2000)
+    speed, memory = cox.measure(settings).rows
+    assert (speed.rows, speed.sites, speed.columns) == (2000, 10, 20)
+    assert speed.ratio == speed.fit_s / speed.lifelines_s
+    # all that coordinator and sites need besides rows, which are next to nothing
+    assert 0 < memory.memory_gb < 0.2
+    assert memory.target.value == memory.memory_gb
