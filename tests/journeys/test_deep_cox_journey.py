@@ -12,6 +12,7 @@ from small_studies import TERMS, serve, small, start
 from fednb.errors import PlanError, RefusedError
 from fednb.phantom.demo import CENTRAL, HOSPITALS, DemoSize, baselines
 from fednb.records.assessment import AssessmentPlan, FixedModel
+from fednb.records.heads import CoxPlan
 from fednb.records.outcomes import Survival
 from fednb.records.specs import SplitSpec
 from fednb.records.studies import StudyPlan
@@ -123,9 +124,20 @@ def test_a_survival_network_is_assessed_with_an_interval_of_its_c(fed):
     )
     outcome = {"duration": SURVIVAL.duration, "event": SURVIVAL.event}
     assessed = AssessmentPlan(score, **outcome)
-    study = StudyPlan((training, EmbeddingPlan(model), assessed))
+    head = CoxPlan(
+        StudyPlan.embedding_of(1), features="score", evaluate_on="none", **outcome
+    )
+    of_head = StudyPlan.assessment_of(3, head)
+    study = StudyPlan((training, EmbeddingPlan(model), assessed, head, of_head))
     terms = TERMS | {"profile": "open"}
-    trained, embedding, within = fed.request(study, **terms).start().results()
+    found = fed.request(study, **terms).start().results()
+    trained, embedding, within, cox, on_head = found
+    assert on_head.plan.model.embedding.width == embedding.ref.width
+    np.testing.assert_allclose(on_head.plan.model.coefficients, cox.params_)
+    # one coefficient orders patients as the score does, or the other way round
+    own = within["C, pairs within sites"].value
+    ordered = own if cox.params_["score"] > 0 else 1 - own
+    assert on_head["C, pairs within sites"].value == pytest.approx(ordered, abs=1e-9)
     assert embedding.survival.duration == SURVIVAL.duration
     later = fed.evaluate(embedding, on="test", **terms)
     plain = fed.request(EvaluationPlan(trained.model), **terms).start().result()
