@@ -356,11 +356,6 @@ class Store(Folder):
         ).fetchone()
         return str(row[0]) if row else ""
 
-    def add_event(self, run: str, event: Event) -> None:
-        """Record an event; its number is given here."""
-        with self.transaction() as database:
-            _insert_event(database, run, event)
-
     def events(self, run: str, since: int) -> tuple[Event, ...]:
         """Return the events of a run with numbers above `since`."""
         rows = self.database.execute(

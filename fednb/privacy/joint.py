@@ -15,12 +15,7 @@ import numpy as np
 
 from fednb.privacy.cells import safe_mean, safe_variance
 from fednb.privacy.max_entropy import coupled, smoothest
-from fednb.privacy.rounding import (
-    least_counts,
-    most_counts,
-    round_count,
-    round_counts,
-)
+from fednb.privacy.rounding import least_counts, most_counts, round_count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,25 +104,6 @@ def held(
         return np.asarray(np.interp(places, places[kept], values[kept]))
     knots = np.append(kept[:-1], tail_end(kept)) if time else kept
     return np.interp(np.arange(len(values)), knots, values[kept])
-
-
-def safe_margin(counts: Floats, profile: Profile, *, time: bool = False) -> Floats:
-    """Return counts of neighbouring cells as they may leave, shape (c,).
-
-    Parameters
-    ----------
-    counts
-        Patients of each cell, shape (c,).
-    profile
-        Gives threshold and rounding; the open profile changes nothing.
-    time
-        Whether cells are intervals of time; see `tail_end`.
-    """
-    if profile.exact:
-        return counts
-    below = np.concatenate([[0.0], np.cumsum(counts)])
-    shown = round_counts(np.rint(below), profile).astype(np.float64)
-    return np.diff(held(shown, counts, profile, time=time))
 
 
 def safe_joint(table: Floats, profile: Profile) -> Floats:

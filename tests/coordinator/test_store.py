@@ -57,8 +57,8 @@ def test_each_start_of_a_run_has_an_attempt_of_its_own(store):
 
 def test_events_are_numbered_from_one_without_gaps(store):
     for kind in ("started", "round", "completed"):
-        store.add_event("run", Event(0, 1.0, kind, 0, 0))
-        store.add_event("other", Event(0, 1.0, kind, 0, 0))
+        store.set_status("run", "running", event=Event(0, 1.0, kind, 0, 0))
+        store.set_status("other", "running", event=Event(0, 1.0, kind, 0, 0))
     assert [e.seq for e in store.events("run", 0)] == [1, 2, 3]
     assert [e.kind for e in store.events("run", 2)] == ["completed"]
 

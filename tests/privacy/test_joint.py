@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fednb.privacy import joint
-from fednb.privacy.joint import held, merged_places, safe_joint, safe_margin, tail_end
+from fednb.privacy.joint import held, merged_places, safe_joint, tail_end
 from fednb.privacy.profiles import OPEN, RARE_DISEASE, STANDARD
 from fednb.privacy.rounding import round_count
 
@@ -26,37 +24,15 @@ def test_between_merged_places_lies_the_threshold(counts):
     assert len(kept) == 2 or inside.min() >= STANDARD.threshold
 
 
-@given(counts=COUNTS)
-@pytest.mark.parametrize("profile", [STANDARD, RARE_DISEASE])
-def test_a_margin_tells_no_more_than_its_merged_counts(counts, profile):
-    """Whoever moves patients within merged cells changes nothing that is shown."""
-    kept = merged_places(counts, profile)
-    moved = np.zeros_like(counts)
-    for low, high in pairwise(kept):
-        moved[high - 1] = counts[low:high].sum()
-    np.testing.assert_array_equal(merged_places(moved, profile), kept)
-    shown = safe_margin(counts, profile)
-    np.testing.assert_array_equal(shown, safe_margin(moved, profile))
-    np.testing.assert_allclose(shown.sum(), np.rint(shown.sum()), atol=1e-9)
-
-
-def test_a_margin_by_hand():
+def test_merged_places_by_hand():
     counts = np.array([4.0, 8.0, 3.0, 2.0, 9.0, 1.0])
-    # 12 in the first two, 15 in the rest: 10 and 20 once the running sum is rounded
+    # 12 in the first two, 15 in the rest
     assert merged_places(counts, STANDARD).tolist() == [0, 2, 6]
-    np.testing.assert_allclose(
-        safe_margin(counts, STANDARD), [5.0, 5.0, 5.0, 5.0, 5.0, 5.0]
-    )
     # along time the end is not told: the last interval is as wide as the one before
     assert tail_end(np.array([0, 2, 6])) == 4
-    np.testing.assert_allclose(
-        safe_margin(counts, STANDARD, time=True), [5.0, 5.0, 10.0, 10.0, 0.0, 0.0]
-    )
 
 
 def test_fewer_than_the_threshold_look_like_nobody():
-    few, none = np.array([3.0, 0.0, 6.0]), np.zeros(3)
-    np.testing.assert_array_equal(safe_margin(few, STANDARD), none)
     table = np.zeros((2, 4, 3))
     table[1, 2, 1] = 9
     assert not safe_joint(table, STANDARD)[1].any()
@@ -143,10 +119,12 @@ def test_a_running_sum_is_linear_between_merged_places():
     sums = np.array([0.0, 1.0, 6.0, 7.0, 7.0, 9.0, 10.0])
     found = held(sums, counts, STANDARD)
     np.testing.assert_allclose(found, [0.0, 3.0, 6.0, 7.0, 8.0, 9.0, 10.0])
+    # along time the last merged interval is as wide as the one before it
+    found = held(sums, counts, STANDARD, time=True)
+    np.testing.assert_allclose(found, [0.0, 3.0, 6.0, 8.0, 10.0, 10.0, 10.0])
 
 
 def test_the_open_profile_shows_everything():
     table = np.random.default_rng(0).integers(0, 3, (2, 5, 4)).astype(float)
     np.testing.assert_array_equal(safe_joint(table, OPEN), table)
-    np.testing.assert_array_equal(safe_margin(table[0, 0], OPEN), table[0, 0])
     np.testing.assert_array_equal(held(table[0, :, 0], table[1], OPEN), table[0, :, 0])
