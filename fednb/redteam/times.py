@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
+from fednb.privacy.profiles import PROFILES
 from fednb.records.messages import Call, Refusal, Release
 from fednb.records.outcomes import Survival
 from fednb.records.outputs import Place
 from fednb.records.tasks import TrainingPlan
 from fednb.redteam import peers
 from fednb.redteam.outcome import FEDNB, Attack, Outcome, beyond
-from fednb.redteam.people import people
+from fednb.redteam.people import COLUMNS, people
 from fednb.redteam.reading import changed, fit_plan, isolated
 from fednb.redteam.world import SIZES, THREE
-from fednb.survival.deepcox import interval_codes, merge_codes
+from fednb.survival.deepcox import interval_codes, merge_times
 from fednb.survival.grid import GridTotals
 from fednb.survival.protocol import design_of
 
@@ -197,9 +198,11 @@ def _by_merging(world: World, honest: Contract, tried: list[int]) -> list[float]
 
 def _merged(world: World, ends: list[float]) -> list[float]:
     found: set[float] = set()
+    own = next(c for c in COLUMNS if c.name == "os_months").grid()[1:]
     for site in THREE:
         times = world.tables[site]["os_months"].to_numpy(dtype=float)
-        codes = merge_codes(interval_codes(times, ends), peers.LEAST[peers.FREE_EDGES])
+        merged = merge_times(times, own, PROFILES["standard"].threshold)
+        codes = interval_codes(merged, ends)
         # the first interval holds all before, and the last all after
         found |= {ends[code] for code in set(codes.tolist()) - {0, len(ends) - 1}}
     return sorted(found)

@@ -99,6 +99,20 @@ def merge_codes(codes: Ints, least: int) -> Ints:
     return last[np.searchsorted(last, codes, side="left")]
 
 
+def merge_times(time: npt.ArrayLike, edges: Sequence[float], least: int) -> Floats:
+    """Return times put off to the ends of runs that hold at least `least` exits.
+
+    Parameters
+    ----------
+    time, edges
+        As for `interval_codes`.
+    least
+        As for `merge_codes`.
+    """
+    codes = merge_codes(interval_codes(time, edges), least)
+    return np.asarray(edges, dtype=np.float64)[codes]
+
+
 @dataclass(frozen=True, eq=False)
 class HazardSums:
     """Sums over the intervals at one state of the network, of one site or of all.

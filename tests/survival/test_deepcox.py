@@ -11,6 +11,7 @@ from fednb.survival.deepcox import (
     HazardSums,
     interval_codes,
     merge_codes,
+    merge_times,
 )
 from fednb.survival.riskset import RiskSets
 
@@ -39,6 +40,29 @@ def test_exits_are_put_off_until_there_are_enough():
     assert merge_codes(codes, 1).tolist() == codes.tolist()
     assert merge_codes(codes, 100).tolist() == [6] * 17
     assert merge_codes(codes[:0], 5).size == 0
+
+
+OWN = tuple(float(end) for end in range(6, 126, 6))
+
+
+def test_times_are_put_off_to_the_ends_of_the_owners_runs():
+    found = merge_times([1.0, 5.0, 7.0, 13.0, 14.0], OWN, 2)
+    assert found.tolist() == [6.0, 6.0, 18.0, 18.0, 18.0]
+
+
+@given(
+    st.lists(st.floats(0, 130), min_size=20, max_size=120),
+    st.lists(st.sets(st.sampled_from(OWN), min_size=1), min_size=2, max_size=2),
+)
+def test_no_two_choices_of_intervals_part_fewer_than_the_threshold(times, chosen):
+    """What two trainings sum until any of their ends differs by nobody, or by ten."""
+    merged = merge_times(times, OWN, 10)
+    until = set()
+    for ends in map(sorted, chosen):
+        codes = interval_codes(merged, ends)
+        until |= {int((codes <= j).sum()) for j in range(len(ends))}
+    apart = {abs(one - other) for one in until for other in until}
+    assert not apart & set(range(1, 10))
 
 
 @given(

@@ -1,9 +1,11 @@
 """Follow-up of a site's patients: intervals, sums of hazards, losses, pairs.
 
-Where a baseline leaves or is handed in, times are replaced by the contract's intervals
-first, and intervals merged until each holds enough of the site's own exits (disclosure
-rule 10): a stepped baseline then singles nobody out. Pairs are counted on times as they
-are recorded, since only their numbers leave.
+Where a baseline leaves or is handed in, times are replaced by intervals first, and
+these merged until each holds enough of the site's own exits (disclosure rule 10): a
+stepped baseline then singles nobody out. Where there is a threshold they are merged on
+the owner's grid, whatever intervals the contract names: these put whole runs together,
+so another choice of them parts nobody else. Pairs are counted on times as they are
+recorded, since only their numbers leave.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from fednb.site.tasks.losses import (
     PartialLikelihood,
     check_separable,
 )
-from fednb.survival.deepcox import Baseline, HazardSums, interval_codes, merge_codes
+from fednb.survival.deepcox import Baseline, HazardSums, interval_codes, merge_times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,7 +84,7 @@ def sum_hazards(
     check_separable(setting.model)
     count = len(rows)
     _, eta = predict(setting, rows, plan.batch_size, lambda done: progress(done, count))
-    codes = _codes(setting.patients, survival, rows, job.threshold)
+    codes = _codes(job, setting.patients, survival, rows)
     events = setting.patients.labels[rows]
     sums = HazardSums.of(eta, codes, events, len(survival.intervals))
     return JobResult(job.id, {BASELINE: pack(sums.to_vector())}, patients=count)
@@ -118,7 +120,7 @@ def criterion_of(
         return PartialLikelihood(patients.times, events, survival.ties)
     codes = np.zeros(len(patients), dtype=np.intp)
     for rows in parts:
-        codes[rows] = _codes(patients, survival, rows, job.threshold)
+        codes[rows] = _codes(job, patients, survival, rows)
     if not survival.summed:
         alpha = setting.model.baseline
         if alpha is None:
@@ -147,10 +149,15 @@ def mean_loss(criterion: Criterion, logits: NDArray[np.float32], rows: Rows) -> 
 
 
 def _codes(
-    patients: Patients, survival: Survival, rows: Rows, least: int
+    job: Job, patients: Patients, survival: Survival, rows: Rows
 ) -> NDArray[np.intp]:
-    codes = interval_codes(patients.times[rows], survival.intervals)
-    return merge_codes(codes, least)
+    """Return the contract's interval of each patient, of runs that hold enough."""
+    times = patients.times[rows]
+    if job.threshold > 1:
+        declared = job.columns or job.manifest.columns
+        (column,) = (c for c in declared if c.name == survival.duration)
+        times = merge_times(times, column.grid()[1:], job.threshold)
+    return interval_codes(times, survival.intervals)
 
 
 def _stepped(plan: TrainingPlan) -> Survival:
