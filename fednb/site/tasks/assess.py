@@ -12,6 +12,7 @@ from fednb.privacy.joint import held, safe_joint
 from fednb.privacy.rounding import round_count
 from fednb.privacy.rules import PARAMETERS, THRESHOLD
 from fednb.records.assessment import AssessmentPlan
+from fednb.site.tasks.moments import safe_location
 from fednb.site.tasks.pairs import (
     Placed,
     Rows,
@@ -204,11 +205,13 @@ class Assess:
         gone = [self._missing(name) for name in self._design.columns]
         counts = [np.any(gone, axis=0), *gone]
         missing = [round_count(int(m.sum()), profile) for m in counts]
-        share = self._rows.binary.mean(axis=0)
+        # as in the moments of a fit: few patients count as none
+        columns = 2.0 * self._rows.binary.T - 1.0
+        means = [safe_location(z, -1.0, profile, binary=True)[0] for z in columns]
         return {
             "spread": spread,
             "missing": np.asarray(missing, dtype=np.float64),
-            "ones": n * (share if profile.exact else np.round(share, 2)),
+            "ones": n * (np.asarray(means, dtype=np.float64) + 1.0) / 2.0,
         }
 
     def _missing(self, name: str) -> Members:
