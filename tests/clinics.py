@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fednb.embedded.federation import Federation
+from fednb.phantom.demo import HOSPITALS, DemoSize, demo
 from fednb.records.datasets import Column
 
 if TYPE_CHECKING:
@@ -45,3 +46,13 @@ def federate(folder: Path, *sites: str, **options: object) -> Federation:
     frames = {site: clinic(site) for site in sites or ("a", "b", "c")}
     given = {"dataset": "clinic", "columns": COLUMNS, "folder": folder, **options}
     return Federation.from_frames(frames, **given)
+
+
+def small_hospitals(root: Path) -> Path:
+    """Make three small synthetic hospitals, open, which approve by themselves."""
+    size = DemoSize(train=16, validation=16, test=12, voxels=16)
+    fed = demo(root, size=size, approve="auto")
+    for name in HOSPITALS:
+        fed.owner(name).policy.set(profile="open")
+    fed.close()
+    return root

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from clinics import federate
-
-from fednb.phantom.demo import HOSPITALS, DemoSize, demo
+from clinics import federate, small_hospitals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,10 +28,4 @@ def fresh(tmp_path):
 @pytest.fixture(scope="session")
 def hospitals(tmp_path_factory) -> Path:
     """A folder with three small synthetic hospitals, not served by anybody."""
-    root = tmp_path_factory.mktemp("hospitals")
-    size = DemoSize(train=16, validation=16, test=12, voxels=16)
-    fed = demo(root, size=size, approve="auto")
-    for name in HOSPITALS:
-        fed.owner(name).policy.set(profile="open")
-    fed.close()
-    return root
+    return small_hospitals(tmp_path_factory.mktemp("hospitals"))

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from clinics import small_hospitals
 from playwright.sync_api import expect, sync_playwright
 
 from browser.lab import PATIENCE_MS, LabPage, LabServer, Watch
@@ -59,6 +60,12 @@ def pytest_collection_modifyitems(config, items):
 def pytest_terminal_summary(terminalreporter, config):
     if LEFT_OUT in config.stash:
         terminalreporter.write_line(ADVICE, yellow=True)
+
+
+@pytest.fixture(scope="package")
+def hospitals(tmp_path_factory):
+    """As the others', of whom nobody has asked anything yet."""
+    return small_hospitals(tmp_path_factory.mktemp("unasked"))
 
 
 @pytest.fixture(scope="package")
