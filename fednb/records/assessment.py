@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from fednb.errors import PlanError
 from fednb.records.base import Record
-from fednb.records.formula import Term, parse, plain_terms, term_text, term_width
+from fednb.records.formula import Term, term_text, term_width, terms_of
 from fednb.records.specs import (
     EmbeddingRef,
     Needs,
@@ -124,14 +124,8 @@ class FixedModel(Record, frozen=True):
             raise PlanError(message)
 
     def terms(self) -> tuple[Term, ...]:
-        """Return the terms of the formula, or one a covariate.
-
-        Raises
-        ------
-        PlanError
-            The formula cannot be read.
-        """
-        return parse(self.formula) if self.formula else plain_terms(self.covariates)
+        """Return the terms of the formula, or one a covariate, see `terms_of`."""
+        return terms_of(self.formula, self.covariates)
 
     def columns(self) -> tuple[str, ...]:
         """Return the table's columns that the model reads, each once."""

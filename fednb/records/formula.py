@@ -92,9 +92,17 @@ Term = tuple[Factor, ...]
 """Factors that are multiplied; one factor is a main effect."""
 
 
-def plain_terms(names: Iterable[str]) -> tuple[Term, ...]:
-    """Return one main effect a column, as it is."""
-    return tuple((Factor(name),) for name in names)
+def terms_of(formula: str, covariates: Iterable[str]) -> tuple[Term, ...]:
+    """Return the terms of a formula; of none, one main effect a covariate, as it is.
+
+    Raises
+    ------
+    PlanError
+        The formula cannot be read.
+    """
+    if formula:
+        return parse(formula)
+    return tuple((Factor(name),) for name in covariates)
 
 
 def term_text(term: Term) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from typing_extensions import override
 
 from fednb.errors import PlanError
-from fednb.records.formula import Term, parse, plain_terms, term_text, term_width
+from fednb.records.formula import Term, term_text, term_width, terms_of
 from fednb.records.specs import (
     EmbeddingRef,
     Needs,
@@ -106,16 +106,8 @@ class HeadPlan(SummedPlan, frozen=True):
             raise PlanError(message)
 
     def terms(self) -> tuple[Term, ...]:
-        """Return the terms of the formula, or one a covariate.
-
-        Raises
-        ------
-        PlanError
-            The formula cannot be read.
-        """
-        if self.formula:
-            return parse(self.formula)
-        return plain_terms(self.covariates)
+        """Return the terms of the formula, or one a covariate, see `terms_of`."""
+        return terms_of(self.formula, self.covariates)
 
     def labelled(self) -> tuple[str, ...]:
         """Return the columns that are read as labels whatever their kind."""

@@ -26,8 +26,8 @@ _WAITING = 64
 """Frames that wait to be taken; a worker that sends more waits itself."""
 
 _ENVIRONMENT = {
-    # glibc gives blocks above 128 KB back at once and asks for them again at the next
-    # step: four of five page faults of training on a CPU, a tenth of its time
+    # glibc gives large blocks back at once, and asks for them again at the next step:
+    # most page faults of training on a CPU
     "MALLOC_MMAP_THRESHOLD_": str(64 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20),
 }

@@ -194,6 +194,7 @@ def test_what_is_no_volume_is_not_written(tmp_path, data):
 
 
 def test_the_cap_holds_for_plain_files(tmp_path, volume, monkeypatch):
+    # a header that was not read before: what it says is remembered, with the cap
     write_nifti(tmp_path / "v.nii", volume, (1.0, 1.0, 1.5))
     monkeypatch.setattr(headers, "MAX_VOLUME_BYTES", 100)
     with pytest.raises(DatasetError, match="unpacks to 772 bytes"):

@@ -60,14 +60,12 @@ def load_table(path: str | Path, columns: Iterable[Column] = ()) -> Table:
     Returns
     -------
     table
-        Read-only arrays of shape (patients,): float64 with NaN where missing, or
-        strings with ``""`` where missing. Patient ids are strings.
+        As `read_columns`.
 
     Raises
     ------
     DatasetError
-        The file cannot be read, a row has another length than the header, a patient
-        is listed twice, or a declared number is text.
+        As `read_columns`.
     """
     file = Path(path)
     try:
