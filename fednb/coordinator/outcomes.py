@@ -132,15 +132,16 @@ class Reading:
     def _evaluation(self, plan: EvaluationPlan, step: StepOutcome) -> EvaluationResult:
         sums = EvaluationSums(*_total(step).tolist())
         n, positives = round(sums.n), round(sums.positives)
-        score = SplitScore(plan.split, c_index=sums.share, n=n)
+        error = sums.share_error
+        score = SplitScore(plan.split, c_index=sums.share, c_index_se=error, n=n)
         if plan.model.training.survival is None:
-            spread = np.nan
-            if sums.pairs:
-                spread = hanley_mcneil(sums.share, positives, n - positives)
+            if np.isnan(error) and sums.pairs:
+                # a run from before sites told the spread
+                error = hanley_mcneil(sums.share, positives, n - positives)
             score = SplitScore(
                 split=plan.split,
                 auc=sums.share,
-                auc_se=spread,
+                auc_se=error,
                 log_loss=sums.log_loss / sums.n if sums.n else np.nan,
                 brier=sums.brier / sums.n if sums.n else np.nan,
                 n=n,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TRAIN_METRICS: Final = 7
-EVALUATION_METRICS: Final = 7
+EVALUATION_METRICS: Final = 8
 TABLE_ELEMENTS: Final = 100_000
 SEALED_OVERHEAD: Final = 4096
 

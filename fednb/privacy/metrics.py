@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fednb.privacy.rounding import round_count
+from fednb.privacy.rounding import round_count, to_a_tenth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 DECIMALS = 3
+
+MILLION = 1e6
+"""Unit of squared pairs, which would not fit the range of a secure sum otherwise."""
 
 
 class TrainingSums(NamedTuple):
@@ -59,6 +62,9 @@ class EvaluationSums(NamedTuple):
         As for `TrainingSums`.
     positives
         Patients with the label 1, or deaths.
+    spread
+        Squared standard error of the share times the squared number of pairs, in
+        millions; NaN where it was not asked for.
     """
 
     n: float
@@ -68,11 +74,60 @@ class EvaluationSums(NamedTuple):
     tied: float
     pairs: float
     positives: float
+    spread: float = math.nan
 
     @property
     def share(self) -> float:
         """Of pairs in order: AUC, or C of a survival network; NaN without pairs."""
         return _share(self.concordant, self.tied, self.pairs)
+
+    @property
+    def share_error(self) -> float:
+        """Standard error of `share`; NaN without pairs or `spread`."""
+        return share_error(self.spread, self.pairs)
+
+
+def share_error(spread: float, pairs: float) -> float:
+    """Return the standard error of a share of pairs, of its sums over sites.
+
+    Parameters
+    ----------
+    spread
+        Of `EvaluationSums`.
+    pairs
+        Comparable ones, with equal scores among them.
+
+    Returns
+    -------
+    float
+        NaN where there are no pairs, or their spread is not known.
+    """
+    return math.sqrt(spread * MILLION) / pairs if pairs > 0 else math.nan
+
+
+def safe_spread(spread: float, pairs: float, profile: Profile, *, fewest: int) -> float:
+    """Return a site's spread of a share of pairs in a form that may be summed.
+
+    Parameters
+    ----------
+    spread
+        Of `EvaluationSums`.
+    pairs
+        As they are shown.
+    profile
+        The open one shows it as it is.
+    fewest
+        Patients on the rarer side of the pairs: deaths, or the rarer label. Of fewer
+        than the threshold it is what no share exceeds, whose variance is at most 1/4:
+        it follows from the pairs that are shown, and makes intervals too wide if
+        anything.
+    """
+    if profile.exact:
+        return spread
+    if fewest < profile.threshold:
+        return pairs**2 / 4 / MILLION
+    # so much and no more: the standard error is off by a twentieth at most
+    return to_a_tenth(spread)
 
 
 def safe_training_metrics(values: Floats, profile: Profile) -> Floats:
@@ -94,15 +149,19 @@ def safe_training_metrics(values: Floats, profile: Profile) -> Floats:
     return np.array([*train, *validation, *shown])
 
 
-def safe_evaluation_metrics(values: Floats, profile: Profile) -> Floats:
+def safe_evaluation_metrics(
+    values: Floats, profile: Profile, *, survival: bool = False
+) -> Floats:
     """Return a site's figures of an evaluation in a form that may be summed.
 
     Parameters
     ----------
     values
-        `EvaluationSums`, shape (7,).
+        `EvaluationSums`, shape (8,).
     profile
         As for `safe_training_metrics`.
+    survival
+        Whether pairs are of deaths and whoever outlived them, not of two labels.
     """
     if profile.exact:
         return values
@@ -110,8 +169,11 @@ def safe_evaluation_metrics(values: Floats, profile: Profile) -> Floats:
     head = _mean_part(own.n, (own.log_loss, own.brier), profile)
     if not head[0]:
         return np.zeros(len(own))
-    positives = float(round_count(round(own.positives), profile))
-    return np.array([*head, *_pairs(own, profile), positives])
+    deaths = round(own.positives)
+    fewest = deaths if survival else min(deaths, round(own.n) - deaths)
+    pairs = _pairs(own, profile)
+    spread = safe_spread(own.spread, pairs[-1], profile, fewest=fewest)
+    return np.array([*head, *pairs, float(round_count(deaths, profile)), spread])
 
 
 def _mean_part(

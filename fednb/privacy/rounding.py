@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from fednb.privacy.profiles import Profile
+
+_FIFTH: Final = 0.2
+"""Of a logarithm."""
 
 
 def round_counts(counts: ArrayLike, profile: Profile) -> NDArray[np.int64]:
@@ -63,6 +67,25 @@ def most_counts(rounded: ArrayLike, profile: Profile) -> NDArray[np.int64]:
     slack = {"nearest-10": 4, "midpoint-6": 3, "none": 0}[profile.rounding]
     shown = np.asarray(rounded, dtype=np.int64)
     return np.where(shown > 0, shown + slack, max(profile.threshold - 1, 0))
+
+
+def significant(value: float, digits: int) -> float:
+    """Return a number in so many significant digits, 1 or more."""
+    return float(f"{value:.{digits - 1}e}")
+
+
+def to_a_tenth(value: float) -> float:
+    """Return the nearest of fixed values, each a fifth above the one before it.
+
+    A number is moved by a tenth at most, wherever it lies: of digits the first counts
+    for less the larger it is.
+
+    Parameters
+    ----------
+    value
+        At least 0, which stays.
+    """
+    return math.exp(round(math.log(value) / _FIFTH) * _FIFTH) if value > 0 else 0.0
 
 
 def round_value(value: float, resolution: float, profile: Profile) -> float:

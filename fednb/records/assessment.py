@@ -35,8 +35,10 @@ ASSESSED_TIMES: Final = 3
 """Times of the default choice, at thirds of the grid that is well followed."""
 THRESHOLDS: Final = tuple(round(0.05 * i, 2) for i in range(1, 20))
 SLOPE_EVALUATIONS: Final = 12
-PAIRS: Final = 5
+PAIRS: Final = 3
 """Numbers of one `fednb.survival.pairs.PairSums`."""
+EFFECTS: Final = 5
+"""Numbers of `fednb.survival.meta_analysis.effect_sums`."""
 CLOSE_PAIRS: Final = 8
 """Numbers of pairs of one interval, `fednb.survival.close_pairs`."""
 
@@ -291,7 +293,7 @@ class AssessmentPlan(SummedPlan, frozen=True):
         cox = self.model.family == "cox"
         levels = len(self.subgroups) * MOST_LEVELS * (2 + PAIRS)
         own = m + 1 if cox else 2 + 2 * (len(self.thresholds) + 1) + b
-        joint = 2 * (m + 1) * b + PAIRS + PAIRS + own + levels
+        joint = 2 * (m + 1) * b + PAIRS + EFFECTS + own + levels
         kinds = 1 + (1 + e if cox else 0)
         # of each kind three sums across sites and two within bins; of all but one pairs
         weighted = kinds * (3 + 2) + (kinds - 1) * PAIRS

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from fednb.records.datasets import Column
 
-HEAD_METRICS: Final = 5
-"""Patients, events, concordant, tied and comparable pairs."""
+HEAD_METRICS: Final = 6
+"""Patients, events, concordant, tied and comparable pairs, and the spread of these."""
 
 MOST_INTERVALS: Final = 240
 """Intervals of a time grid, at most: twenty years of months."""

@@ -77,13 +77,15 @@ class SplitScore:
     auc
         From pairs within sites.
     auc_se
-        Its standard error; NaN if unknown.
+        Its standard error, DeLong's within each site; NaN if unknown.
     log_loss, brier
         Means over patients.
     n
         Patients, rounded.
     c_index
         Of a survival network, which has no AUC: Harrell's C from pairs within sites.
+    c_index_se
+        Its standard error, see `fednb.survival.pairs`; NaN if unknown.
     """
 
     split: str
@@ -93,6 +95,7 @@ class SplitScore:
     brier: float = math.nan
     n: int = 0
     c_index: float = math.nan
+    c_index_se: float = math.nan
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -139,6 +142,11 @@ class EvaluationResult(PooledResult):
         return self.splits[0].c_index
 
     @property
+    def c_index_se(self) -> float:
+        """Standard error of `c_index`."""
+        return self.splits[0].c_index_se
+
+    @property
     def _survival(self) -> bool:
         return any(math.isfinite(s.c_index) for s in self.splits)
 
@@ -169,7 +177,8 @@ class EvaluationResult(PooledResult):
         """Draw each split's AUC with its 95 % interval, or C; return the axes."""
         axes = new_axes(ax)
         places = range(len(self.splits))
-        spread = [1.96 * s.auc_se if s.auc_se > 0 else 0.0 for s in self.splits]
+        errors = [s.c_index_se if self._survival else s.auc_se for s in self.splits]
+        spread = [1.96 * error if error > 0 else 0.0 for error in errors]
         axes.errorbar(
             [s.c_index if self._survival else s.auc for s in self.splits],
             places,
@@ -180,18 +189,19 @@ class EvaluationResult(PooledResult):
         axes.axvline(0.5, linestyle="--", color="grey", linewidth=1)
         axes.set_yticks(places, [plain(s.split) for s in self.splits])
         axes.set_ylim(len(self.splits) - 0.5, -0.5)  # the first on top
-        axes.set_xlabel("C" if self._survival else "AUC (95 % CI)")
+        axes.set_xlabel("C (95 % CI)" if self._survival else "AUC (95 % CI)")
         return axes
 
     def _headers(self) -> tuple[str, ...]:
-        return ("split", "n", "C") if self._survival else _HEADERS
+        return ("split", "n", "C", "SE") if self._survival else _HEADERS
 
     def _rows(self) -> list[tuple[object, ...]]:
         if self._survival:
             shown = [text.Digits(count_text(s.n, self.profile)) for s in self.splits]
-            indices = [s.c_index for s in self.splits]
-            names = [s.split for s in self.splits]
-            return list(zip(names, shown, indices, strict=True))
+            return [
+                (s.split, n, s.c_index, s.c_index_se)
+                for s, n in zip(self.splits, shown, strict=True)
+            ]
         return [
             (
                 s.split,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from fednb.errors import FitError, RunError
+from fednb.privacy.metrics import share_error
+from fednb.records.heads import HEAD_METRICS
 from fednb.results.baseline import Baseline
 from fednb.results.survival import CoxResult, LogisticResult
 from fednb.survival.concordance import PairCounts
@@ -62,6 +65,7 @@ class _Fields(TypedDict):
     l1_ratio: float
     terms: Terms | None
     pairs: PairCounts | None
+    index_se: float
     evaluated_on: str
     precision_shift: float
     shifts: dict[str, Floats]
@@ -156,6 +160,7 @@ def _fields(
         "l1_ratio": plan.l1_ratio,
         "terms": design.terms,
         "pairs": _pairs(state.metrics),
+        "index_se": _index_se(state.metrics),
         "evaluated_on": plan.evaluate_on,
         "precision_shift": _shift(fit),
         "shifts": _shifts(fit, state, errors),
@@ -181,6 +186,13 @@ def _pairs(metrics: Floats | None) -> PairCounts | None:
         return None
     concordant, tied, comparable = (round(float(v)) for v in metrics[2:5])
     return PairCounts(concordant, tied, comparable)
+
+
+def _index_se(metrics: Floats | None) -> float:
+    """Return the standard error of the share of pairs; runs from before have none."""
+    if metrics is None or metrics.size < HEAD_METRICS:
+        return math.nan
+    return share_error(float(metrics[5]), float(metrics[4]))
 
 
 def _in_errors(moved: Floats, variance: Floats) -> Floats:

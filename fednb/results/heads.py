@@ -75,6 +75,8 @@ class HeadResult(PooledResult):
     pairs
         Pairs of patients within sites by how the score orders them; None without an
         evaluation.
+    index_se
+        Standard error of the share of `pairs` in order; NaN if unknown.
     evaluated_on
         Split behind `pairs`.
     precision_shift
@@ -92,6 +94,7 @@ class HeadResult(PooledResult):
     l1_ratio: float = 0.0
     terms: Terms | None = None
     pairs: PairCounts | None = None
+    index_se: float = math.nan
     evaluated_on: str = "test"
     precision_shift: float = 0.0
     shifts: Mapping[str, Floats] = field(default_factory=dict)
@@ -306,7 +309,10 @@ class HeadResult(PooledResult):
         if self.pairs is None or not self.pairs.comparable:
             return []
         name = f"{self.index_name} ({self.evaluated_on}, pairs within sites)"
-        return [(name, f"{self.pairs.index:.{max(decimals, 3)}f}")]
+        shown = f"{self.pairs.index:.{max(decimals, 3)}f}"
+        if math.isfinite(self.index_se):
+            shown += f" (se {self.index_se:.{max(decimals, 3)}f})"
+        return [(name, shown)]
 
     def _shown_columns(self) -> list[str]:
         label = f"{100 * self.level:g}%"

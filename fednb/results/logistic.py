@@ -63,9 +63,13 @@ class LogisticResult(HeadResult):
 
     @property
     def auc_se(self) -> float:
-        """Standard error of `auc` (Hanley and McNeil); NaN if unknown."""
-        if math.isnan(self.auc):
-            return math.nan
+        """Standard error of `auc`; NaN if unknown.
+
+        DeLong's within each site; of a fit from before sites told it, Hanley and
+        McNeil's.
+        """
+        if math.isnan(self.auc) or math.isfinite(self.index_se):
+            return self.index_se
         return hanley_mcneil(self.auc, self.positives, self.negatives)
 
     def predict_probability(self, rows: Rows) -> pd.Series[float]:

@@ -12,6 +12,7 @@ import numpy as np
 from fednb.errors import InputError
 from fednb.results.clothing import lifelines_attributes
 from fednb.results.heads import HeadResult
+from fednb.results.likelihood import LikelihoodRatioTest
 from fednb.results.logistic import LogisticResult, within_sites
 from fednb.results.time_varying import advice as next_step
 from fednb.results.time_varying import draw_effect, steps_text
@@ -31,25 +32,6 @@ if TYPE_CHECKING:
     from fednb.survival.ph_test import PhTest
 
     Rows = pd.DataFrame | NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class LikelihoodRatioTest:
-    """A likelihood ratio test against the model without covariates.
-
-    Attributes
-    ----------
-    test_statistic
-        Twice the difference of log-likelihoods.
-    degrees_freedom
-        Number of covariates.
-    p_value
-        From the chi-squared distribution.
-    """
-
-    test_statistic: float
-    degrees_freedom: int
-    p_value: float
 
 
 @dataclass(frozen=True, repr=False, eq=False, kw_only=True)
@@ -115,6 +97,11 @@ class CoxResult(HeadResult):
     def concordance_index_(self) -> float:
         """Harrell's C from pairs within sites, on `evaluated_on`; NaN if unknown."""
         return within_sites(self)
+
+    @property
+    def concordance_index_se_(self) -> float:
+        """Standard error of `concordance_index_` within sites; NaN if unknown."""
+        return self.index_se
 
     # typing.override came with Python 3.12
     @property
@@ -216,12 +203,10 @@ class CoxResult(HeadResult):
 
     def log_likelihood_ratio_test(self) -> LikelihoodRatioTest:
         """Test all covariates together against none."""
-        from scipy.special import gammaincc
-
-        statistic = 2 * (self.log_likelihood_ - self.estimate.log_likelihood_null)
-        p = len(self.estimate.names)
-        chance = float(gammaincc(p / 2, max(statistic, 0.0) / 2))
-        return LikelihoodRatioTest(statistic, p, chance)
+        fit = self.estimate
+        return LikelihoodRatioTest.of(
+            self.log_likelihood_, fit.log_likelihood_null, len(fit.names)
+        )
 
     def predict_log_partial_hazard(self, rows: Rows) -> pd.Series[float]:
         """Return the linear predictor of rows that the caller owns.

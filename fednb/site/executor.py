@@ -24,6 +24,7 @@ from fednb.records.specs import ModelSpec, SummedPlan
 from fednb.records.tasks import (
     DescribePlan,
     EmbeddingPlan,
+    EvaluationPlan,
     StatisticsPlan,
     TrainingPlan,
 )
@@ -368,7 +369,11 @@ def _safe_metrics(values: NDArray[np.generic], work: Work) -> NDArray[np.float64
     figures = np.asarray(values, dtype=np.float64)
     if isinstance(work.plan, TrainingPlan):
         return safe_training_metrics(figures, work.profile)
-    return safe_evaluation_metrics(figures, work.profile)
+    survival = (
+        isinstance(work.plan, EvaluationPlan)
+        and work.plan.model.training.survival is not None
+    )
+    return safe_evaluation_metrics(figures, work.profile, survival=survival)
 
 
 def _failure(result: JobResult) -> FednbError:

@@ -3,8 +3,15 @@
 A patient takes part in many pairs, so the share of pairs in order has the variance of a
 U-statistic: with a_i the weight of pairs in order that patient i takes part in (ties
 half) and b_i that of all comparable ones, it is sum (a_i - C b_i)^2 / B^2, B being the
-weight of all comparable pairs. For two samples this is DeLong's (1988), up to 1/n. Its
-three sums of squares add up over sites that form no pairs with each other.
+weight of all comparable pairs. For two samples this is DeLong's (1988), up to 1/n; for
+survival the infinitesimal jackknife of ``concordance`` in R's survival.
+
+Sites form no pairs with each other. Each sums at its own C, and the mean over sites,
+weighted by their pairs, has the variance sum_k spread_k / (sum_k B_k)^2: that of a mean
+over strata of these weights. It leaves out that the weights vary, too, which counts
+only as far as the sites' C differ. Sums of a^2, a b and b^2 apart would bring that in,
+and tell more than errors: b does not depend on the score, and of two samples
+sum b_i^2 / B is their size.
 """
 
 from __future__ import annotations
@@ -24,11 +31,11 @@ if TYPE_CHECKING:
     from fednb.survival.rows import Ints
     from fednb.survival.sums import Floats
 
-PAIR_SUMS = 5
+PAIR_SUMS = 3
 """Elements of `PairSums.to_vector`."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class PairSums:
     """Weights of pairs by how a score orders them; those of disjoint sites add up.
 
@@ -38,18 +45,19 @@ class PairSums:
         Pairs that the score orders as the outcome does, ties counted half.
     comparable
         All pairs that the outcome orders.
-    squares
-        Sums over patients of a^2, a b and b^2 (see the module), shape (3,).
+    spread
+        Squared standard error of their share times squared `comparable`, see the
+        module.
     """
 
     agreeing: float
     comparable: float
-    squares: Floats
+    spread: float
 
     @classmethod
     def none(cls) -> Self:
         """Return the sums over no pairs."""
-        return cls(0.0, 0.0, np.zeros(3))
+        return cls(0.0, 0.0, 0.0)
 
     @property
     def index(self) -> float:
@@ -73,15 +81,13 @@ class PairSums:
         """Standard error of `index`; NaN where no pair is comparable."""
         if self.comparable <= 0:
             return math.nan
-        c = self.index
-        aa, ab, bb = self.squares.tolist()
-        return math.sqrt(max(aa - 2 * c * ab + c**2 * bb, 0.0)) / self.comparable
+        return math.sqrt(max(self.spread, 0.0)) / self.comparable
 
     def __add__(self, other: PairSums) -> PairSums:
         return PairSums(
             self.agreeing + other.agreeing,
             self.comparable + other.comparable,
-            self.squares + other.squares,
+            self.spread + other.spread,
         )
 
     def per(self, unit: float) -> PairSums:
@@ -93,12 +99,12 @@ class PairSums:
             For example the number of patients: sums then fit a fixed-point range.
         """
         return PairSums(
-            self.agreeing / unit, self.comparable / unit, self.squares / unit**2
+            self.agreeing / unit, self.comparable / unit, self.spread / unit**2
         )
 
     def to_vector(self) -> Floats:
-        """Return ``[agreeing, comparable, a^2, a b, b^2]``, shape (5,)."""
-        return np.concatenate([[self.agreeing, self.comparable], self.squares])
+        """Return ``[agreeing, comparable, spread]``, shape (3,)."""
+        return np.array([self.agreeing, self.comparable, self.spread])
 
     @classmethod
     def from_vector(cls, vector: Floats) -> Self:
@@ -107,9 +113,10 @@ class PairSums:
         Parameters
         ----------
         vector
-            Shape (5,).
+            Shape (3,).
         """
-        return cls(float(vector[0]), float(vector[1]), np.asarray(vector[2:5]))
+        agreeing, comparable, spread = (float(value) for value in vector)
+        return cls(agreeing, comparable, spread)
 
 
 def survival_pairs(
@@ -198,8 +205,10 @@ def two_sample_pairs(
 
 
 def _sums(agreeing: float, comparable: float, a: Floats, b: Floats) -> PairSums:
-    squares = np.array([float(a @ a), float(a @ b), float(b @ b)])
-    return PairSums(agreeing, comparable, squares)
+    if comparable <= 0:
+        return PairSums(agreeing, comparable, 0.0)
+    apart = a - agreeing / comparable * b
+    return PairSums(agreeing, comparable, float(apart @ apart))
 
 
 def _runs(time: Floats, event: npt.NDArray[np.bool_]) -> Ints:

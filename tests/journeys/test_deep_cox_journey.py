@@ -17,6 +17,7 @@ from fednb.records.outcomes import Survival
 from fednb.records.specs import SplitSpec
 from fednb.records.studies import StudyPlan
 from fednb.records.tasks import EmbeddingPlan, EvaluationPlan, TrainingPlan
+from fednb.results.performance import interval
 
 SURVIVAL = Survival("os_months", "death")
 PLAIN = {
@@ -144,5 +145,7 @@ def test_a_survival_network_is_assessed_with_an_interval_of_its_c(fed):
     for report in (within, later):
         own = report["C, pairs within sites"]
         assert own.value == pytest.approx(plain.c_index, abs=1e-9)
+        error = plain.c_index_se
+        assert (own.low, own.high) == pytest.approx(interval(own.value, error))
         assert own.low < own.value < own.high
         assert report.plan.duration == "os_months"

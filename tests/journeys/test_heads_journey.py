@@ -13,6 +13,7 @@ from fednb.embedded.federation import Federation
 from fednb.errors import FitError, PlanError, UnknownNameError
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.specs import SplitSpec
+from fednb.survival.pairs import PairSums, survival_pairs
 
 EXACT = {"precision": 1e-13}
 WHOLE = SplitSpec(train=1.0, validation=0.0, test=0.0)
@@ -92,7 +93,7 @@ def test_a_cox_fit_through_a_secure_sum_is_lifelines(study, penalizer):
     )
     assert_same(ours, theirs)
     # lifelines' index compares across sites too: ours counts pairs within a site
-    pairs = [0.0, 0.0]
+    pairs, within = [0.0, 0.0], PairSums.none()
     for site in frames.values():
         risk = np.asarray(ours.predict_log_partial_hazard(site))
         time, died = site[duration].to_numpy(), site[event].to_numpy() == 1
@@ -103,7 +104,9 @@ def test_a_cox_fit_through_a_secure_sum_is_lifelines(study, penalizer):
         same = risk[:, None] == risk[None, :]
         pairs[0] += (comparable & higher).sum() + 0.5 * (comparable & same).sum()
         pairs[1] += comparable.sum()
+        within = within + survival_pairs(time, died, risk)
     assert ours.concordance_index_ == pytest.approx(pairs[0] / pairs[1], abs=1e-12)
+    assert ours.concordance_index_se_ == pytest.approx(within.std_error, rel=1e-6)
 
 
 def test_the_summary_reads_like_lifelines(study):

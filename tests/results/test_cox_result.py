@@ -184,3 +184,11 @@ def test_without_an_evaluation_there_is_no_concordance():
     assert math.isnan(result.concordance_index_)
     assert "Concordance" not in repr(result)
     assert math.isnan(result.to_lifelines().concordance_index_)
+
+
+def test_the_error_of_concordance_is_shown_where_it_is_known():
+    result = samples.cox(index_se=0.0212)
+    assert result.concordance_index_se_ == 0.0212
+    assert "Concordance (age, pairs within sites): 0.710 (se 0.021)" in repr(result)
+    assert math.isnan(samples.cox().concordance_index_se_)
+    assert "(se" not in repr(samples.cox())

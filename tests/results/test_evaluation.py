@@ -57,7 +57,7 @@ def test_to_frame_has_a_row_a_split():
     assert frame.index.tolist() == ["test", "train"]
     assert list(frame.columns) == [
         *("auc", "auc_se", "log_loss", "brier", "n"),
-        "c_index",
+        *("c_index", "c_index_se"),
     ]
 
 
@@ -66,12 +66,16 @@ def test_a_small_split_is_not_told_from_none():
 
 
 def test_a_survival_network_has_c_in_place_of_an_auc():
-    score = SplitScore("test", c_index=0.7, n=120)
+    score = SplitScore("test", c_index=0.7, c_index_se=0.03, n=120)
     result = EvaluationResult(splits=(score,), target="survival (os, death)")
-    assert result.c_index == 0.7
+    assert (result.c_index, result.c_index_se) == (0.7, 0.03)
     shown = str(result)
-    assert "split    n      C" in shown
+    assert "split    n      C     SE" in shown
     assert "AUC" not in shown
     assert "AUC" not in result._repr_html_()
-    assert result.plot().get_xlabel() == "C"
+    axes = result.plot()
+    assert axes.get_xlabel() == "C (95 % CI)"
+    (bars,) = axes.collections
+    low, high = (end[0] for end in bars.get_segments()[0])
+    assert (low, high) == pytest.approx((0.7 - 1.96 * 0.03, 0.7 + 1.96 * 0.03))
     assert math.isnan(samples.evaluation("test").c_index)

@@ -22,6 +22,9 @@ def test_the_auc_comes_from_pairs():
     assert result.auc == 0.893
     assert result.auc_se == pytest.approx(0.0325, abs=3e-4)
     assert "AUC (age, pairs within sites): 0.893" in repr(result)
+    told = dataclasses.replace(result, index_se=0.03)
+    assert told.auc_se == 0.03
+    assert "AUC (age, pairs within sites): 0.893 (se 0.030)" in repr(told)
     bare = dataclasses.replace(result, pairs=None)
     assert math.isnan(bare.auc)
     assert math.isnan(bare.auc_se)

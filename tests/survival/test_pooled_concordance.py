@@ -92,7 +92,7 @@ def test_pairs_of_one_bin_are_those_of_each_bin_by_itself(sites):
 
 
 def test_pairs_of_all_kinds_make_one_index_by_hand():
-    within = PairSums(30.0, 40.0, np.zeros(3))
+    within = PairSums(30.0, 40.0, 0.0)
     same = np.array([9.0, 10.0])
     # 10 of 20 in order across sites, 5 of them in one bin and counted half; at the rate
     # of .9 that pairs of one bin have within sites, 2 more are in order

@@ -9,7 +9,7 @@ import numpy as np
 from fednb.errors import DatasetError
 from fednb.privacy.cells import check_dominance
 from fednb.privacy.joint import held, safe_joint
-from fednb.privacy.rounding import round_count
+from fednb.privacy.rounding import round_count, significant
 from fednb.privacy.rules import PARAMETERS, THRESHOLD
 from fednb.records.assessment import AssessmentPlan
 from fednb.site.tasks.moments import safe_location
@@ -17,7 +17,6 @@ from fednb.site.tasks.pairs import (
     Placed,
     Rows,
     close_sums,
-    digits,
     per_patient,
     rounded,
     short,
@@ -296,7 +295,7 @@ class Assess:
         effect, variance = logit(found.index, found.std_error)
         if profile.exact:
             return effect, variance
-        return round(effect, 2), digits(variance, 2)
+        return round(effect, 2), significant(variance, 2)
 
     def _levels(self, state: AssessmentState, profile: Profile) -> Floats:
         """Sum each subgroup; one that is too small takes the next smallest along."""

@@ -13,7 +13,7 @@ import torch
 from fednb.errors import InputError
 from fednb.models.build import build
 from fednb.models.weights import load_flat
-from fednb.privacy.metrics import EvaluationSums
+from fednb.privacy.metrics import MILLION, EvaluationSums
 from fednb.records.arrays import pack, unpack
 from fednb.records.base import canonical
 from fednb.records.code import Code
@@ -23,6 +23,7 @@ from fednb.site.tasks.job import JobResult
 from fednb.site.tasks.patients import nobody, patients_of
 from fednb.site.tasks.runtime import prepare
 from fednb.survival.concordance import auc_counts, concordance_counts
+from fednb.survival.pairs import survival_pairs, two_sample_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,6 +134,17 @@ def pair_counts(
     return concordance_counts(patients.times[rows], labels, logits)
 
 
+def spread_of(
+    patients: Patients, plan: TrainingPlan, rows: NDArray[np.int64], logits: Floats
+) -> float:
+    """Return the spread of the share of `pair_counts`, in millions of squared pairs."""
+    labels = patients.labels[rows]
+    if plan.survival is None:
+        return two_sample_pairs(labels, 1.0 - labels, logits).spread / MILLION
+    times = patients.times[rows]
+    return survival_pairs(times, labels, logits).spread / MILLION
+
+
 def log_losses(labels: NDArray[np.float64], logits: Floats) -> NDArray[np.float64]:
     """Return -log p(label) a patient, stable for large logits, shape (n,)."""
     z = logits.astype(np.float64)
@@ -180,6 +192,7 @@ def evaluate(job: Job, progress: Callable[[int, int], None]) -> JobResult:
         brier = (1 / (1 + np.exp(-logits.astype(np.float64))) - labels) ** 2
         losses = (float(log_losses(labels, logits).sum()), float(brier.sum()))
     counts = (pairs.concordant, pairs.tied, pairs.comparable)
-    metrics = EvaluationSums(total, *losses, *counts, positives=labels.sum())
+    spread = spread_of(setting.patients, training, rows, logits)
+    metrics = EvaluationSums(total, *losses, *counts, labels.sum(), spread)
     vector = pack(np.array(metrics, dtype=np.float64))
     return JobResult(job.id, {"metrics": vector}, patients=total)

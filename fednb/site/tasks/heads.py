@@ -10,6 +10,7 @@ import numpy as np
 
 from fednb.errors import DatasetError
 from fednb.privacy.disclosure import check_dominance, round_count
+from fednb.privacy.metrics import MILLION, safe_spread
 from fednb.privacy.profiles import MAX_LEVERAGE, MAX_PARAMETER_SHARE
 from fednb.privacy.rules import INTERVALS, PARAMETERS, THRESHOLD
 from fednb.records.heads import CoxPlan, LogisticPlan
@@ -34,6 +35,7 @@ from fednb.survival.episodes import split
 from fednb.survival.formula import column_bounds, level_codes
 from fednb.survival.grid import GridRows, Survival
 from fednb.survival.logistic import logistic_sums
+from fednb.survival.pairs import survival_pairs, two_sample_pairs
 from fednb.survival.ph_test import ph_sums
 from fednb.survival.riskset import RiskSets
 from fednb.survival.rows import check_rows
@@ -363,16 +365,17 @@ class Head:
         risk = np.ascontiguousarray(z) @ _trial(state)
         if self._design.family == "cox":
             pairs = concordance_counts(rows.time, rows.event, risk)
+            spread = survival_pairs(rows.time, rows.event, risk).spread
         else:
             pairs = auc_counts(rows.event, risk)
-        counts = (
-            rows.n,
-            int(rows.event.sum()),
-            pairs.concordant,
-            pairs.tied,
-            pairs.comparable,
-        )
-        return np.asarray([round_count(c, profile) for c in counts], dtype=np.float64)
+            spread = two_sample_pairs(rows.event, 1.0 - rows.event, risk).spread
+        events = int(rows.event.sum())
+        counts = (rows.n, events, pairs.concordant, pairs.tied, pairs.comparable)
+        shown = [float(round_count(count, profile)) for count in counts]
+        cox = self._design.family == "cox"
+        fewest = events if cox else min(events, rows.n - events)
+        left = safe_spread(spread / MILLION, shown[-1], profile, fewest=fewest)
+        return np.array([*shown, left])
 
 
 def _numbers(table: Table, name: str) -> Floats:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fednb.privacy.rounding import to_a_tenth
 from fednb.survival.close_pairs import apart_bin_pairs, close_kernel, close_pairs
-from fednb.survival.pairs import PairSums, two_sample_pairs
+from fednb.survival.pairs import PAIR_SUMS, PairSums, two_sample_pairs
 from fednb.survival.pooled_concordance import (
     cross_part,
     survival_bin_pairs,
@@ -70,7 +71,7 @@ def weighted_pairs(
     Returns
     -------
     pairs
-        `short`, shape (kinds, 5): Uno's C, then each AUC; none of a logistic model.
+        `short`, shape (kinds, 3): Uno's C, then each AUC; none of a logistic model.
     same
         In order and comparable, shape (1 + kinds, 2): Harrell's C (or the AUC) first.
     """
@@ -78,7 +79,7 @@ def weighted_pairs(
     curves = state.curves
     if curves is None:
         same = per_patient(survival_bin_pairs(*ordered)[None], state, profile)
-        return np.zeros((0, 5)), same
+        return np.zeros((0, PAIR_SUMS)), same
     tied = [apart_bin_pairs(*ordered, placed.interval)]
     weight = state.uno_weight[placed.interval]
     columns = (placed.interval, rows.event, rows.risk)
@@ -118,11 +119,11 @@ def per_patient(pairs: Floats, state: AssessmentState, profile: Profile) -> Floa
 
 
 def short(pairs: PairSums, state: AssessmentState, profile: Profile) -> Floats:
-    """Return sums per patient: pairs to the nearest ten, squares in three digits."""
+    """Return sums per patient: pairs to the nearest ten, their spread to a tenth."""
     vector = pairs.to_vector()
     if not profile.exact:
         vector[:2] = np.rint(vector[:2] / _TEN) * _TEN
-        vector[2:] = [digits(v, 3) for v in vector[2:].tolist()]
+        vector[2] = to_a_tenth(float(vector[2]))
     return PairSums.from_vector(vector).per(state.n).to_vector()
 
 
@@ -131,8 +132,3 @@ def rounded(values: Floats, step: float, profile: Profile) -> Floats:
     if profile.exact:
         return values
     return np.asarray(np.rint(values / step) * step)
-
-
-def digits(value: float, count: int) -> float:
-    """Return a number in so many significant digits."""
-    return float(f"{value:.{count - 1}e}")

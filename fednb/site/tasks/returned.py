@@ -18,6 +18,7 @@ import safetensors.numpy
 
 from fednb.errors import DatasetError, IntegrityError, UnknownNameError
 from fednb.models.registry import embedding_width
+from fednb.privacy.metrics import MILLION
 from fednb.records.arrays import pack_all, unpack_all
 from fednb.records.tasks import EmbeddingPlan, EvaluationPlan, TrainingPlan
 from fednb.site.tasks.custom import EMBEDDING
@@ -170,11 +171,13 @@ def _training(
 def _evaluation(arrays: Arrays, rows: NDArray[np.int64], counts: Counts) -> Floats:
     _same_names(set(arrays), {"metrics"})
     values = arrays["metrics"]
-    _fits("metrics", values, np.dtype(np.float64), (7,))
+    _fits("metrics", values, np.dtype(np.float64), (8,))
     pairs, positives = counts.pairs(rows)
     loss, brier = np.maximum(np.asarray(values, np.float64)[1:3], 0.0)
     found = _concordant(values[3:5], pairs)
-    held = [len(rows), loss, min(brier, len(rows)), *found, pairs, positives]
+    # no share of pairs varies more
+    spread = np.clip(float(values[7]), 0.0, pairs**2 / 4 / MILLION)
+    held = [len(rows), loss, min(brier, len(rows)), *found, pairs, positives, spread]
     return np.array(held, dtype=np.float64)
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from task_fixtures import Hospital
 
 from fednb.errors import DatasetError, InputError
+from fednb.privacy.metrics import EvaluationSums
 from fednb.records.arrays import unpack
 from fednb.records.tasks import EvaluationPlan, ModelRef, TrainingPlan
 from fednb.site.tasks.evaluate import evaluate, log_losses, predict, set_up
@@ -23,7 +24,8 @@ def test_sums_equal_those_by_hand(hospital: Hospital, plan: TrainingPlan):
     job = hospital.job(EvaluationPlan(ModelRef("0" * 64, plan), "test"))
     seen = []
     result = evaluate(job, lambda *counts: seen.append(counts))
-    n, loss, brier, above, tied, pairs, positives = unpack(result.vectors["metrics"])
+    found = EvaluationSums(*unpack(result.vectors["metrics"]))
+    n, loss, brier, above, tied, pairs, positives, spread = found
     setting = set_up(job, plan)
     rows = np.arange(8, 15)
     _, logits = predict(setting, rows, 3, lambda _: None)
@@ -33,6 +35,11 @@ def test_sums_equal_those_by_hand(hospital: Hospital, plan: TrainingPlan):
     assert brier == pytest.approx(((chance - labels) ** 2).sum())
     gaps = logits[labels == 1][:, None] - logits[labels == 0]
     assert (above, tied) == ((gaps > 0).sum(), (gaps == 0).sum())
+    wins = (gaps > 0) + 0.5 * (gaps == 0)
+    # DeLong's variance of the AUC, with n in place of n - 1
+    delong = wins.mean(axis=1).var() / 3 + wins.mean(axis=0).var() / 4
+    assert spread * 1e6 == pytest.approx(delong * pairs**2)
+    assert found.share_error == pytest.approx(np.sqrt(delong))
     assert (n, pairs, positives, result.patients) == (7, 12, 3, 7)
     assert seen[-1] == (7, 7)
 

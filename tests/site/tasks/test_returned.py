@@ -46,9 +46,14 @@ def test_counts_of_patients_are_the_site_s_own(hospital):
 
 def test_figures_of_an_evaluation_are_bounded(hospital):
     plan = EvaluationPlan(ModelRef("0" * 64, PLAN), "test")
-    forged = np.array([1e9, -5.0, 1e9, 5.0, 100.0, 1e9, 1e9])
+    forged = np.array([1e9, -5.0, 1e9, 5.0, 100.0, 1e9, 1e9, 1e9])
     result = checked(hospital, {"metrics": forged}, plan)
-    assert unpack(result.vectors["metrics"]).tolist() == [7, 0, 7, 5, 7, 12, 3]
+    # no share of twelve pairs varies by more than a quarter
+    expected = [7, 0, 7, 5, 7, 12, 3, 12**2 / 4 / 1e6]
+    assert unpack(result.vectors["metrics"]).tolist() == expected
+    forged[-1] = -1.0
+    result = checked(hospital, {"metrics": forged}, plan)
+    assert unpack(result.vectors["metrics"])[-1] == 0
 
 
 @pytest.mark.parametrize(
