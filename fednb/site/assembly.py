@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
@@ -47,8 +46,11 @@ if TYPE_CHECKING:
     from fednb.site.keys import SiteKeys
     from fednb.site.work import Known
 
+    Split = dict[str, tuple[int, ...]]
 
 PARTS = ("train", "validation", "test")
+
+_KEPT_SPLITS: Final = 16
 
 
 class Assembly:
@@ -66,7 +68,7 @@ class Assembly:
         self._site = home.get("name")
         self._folder = str(home.folder("work"))
         self._states = States(home)
-        self._split = lru_cache(maxsize=16)(self._split_anew)
+        self._splits: dict[tuple[str, SplitSpec], Split] = {}
 
     def work(
         self,
@@ -119,7 +121,7 @@ class Assembly:
             table=dataset.table,
             images=dataset.images,
             folder=self._folder,
-            split=self._split(dataset.manifest.patients, split_of(plan), dataset.table),
+            split=self._split(dataset, split_of(plan)),
             profile=PROFILES[contract.privacy.profile],
             seconds=contract.resources.seconds,
             gpu_gib=contract.resources.gpu_gib,
@@ -283,12 +285,22 @@ class Assembly:
             relay=True,
         )
 
-    def _split_anew(
-        self, patients: tuple[str, ...], spec: SplitSpec, table: str
-    ) -> dict[str, tuple[int, ...]]:
+    def _split(self, dataset: Registered, spec: SplitSpec) -> Split:
+        """Return which patients are in which part; the splits used last are kept."""
+        key = (dataset.fingerprint, spec)
+        found = self._splits.get(key)
+        if found is None:
+            if len(self._splits) >= _KEPT_SPLITS:
+                self._splits.clear()
+            found = self._split_anew(dataset, spec)
+            self._splits[key] = found
+        return found
+
+    def _split_anew(self, dataset: Registered, spec: SplitSpec) -> Split:
         """Split patients as a column says, or in an order of this site's salt."""
         if spec.column:
-            return _given_split(table, spec.column)
+            return _given_split(dataset.table, spec.column)
+        patients = dataset.manifest.patients
         order = sorted(
             range(len(patients)),
             key=lambda i: self._keys.salted("split", spec.key, patients[i]),
@@ -334,10 +346,10 @@ def _handed_out(
     raise IntegrityError(message)
 
 
-def _given_split(table: str, column: str) -> dict[str, tuple[int, ...]]:
+def _given_split(table: str, column: str) -> Split:
     """Return patient indices by the part that a column of the table names."""
     parts: dict[str, list[int]] = {name: [] for name in PARTS}
-    with Path(table).open(newline="") as stream:
+    with Path(table).open(encoding="utf-8-sig", newline="") as stream:
         for index, row in enumerate(csv.DictReader(stream)):
             part = row.get(column, "")
             if part not in parts:

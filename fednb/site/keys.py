@@ -57,7 +57,8 @@ class SiteKeys:
         self.agreement = X25519PrivateKey.from_private_bytes(
             secret_file(folder / f"{AGREEMENT}{suffix}")
         )
-        self._salt = secret_file(folder / SALT)
+        # copied for each digest: a table of a million patients has as many
+        self._salting = hmac.new(secret_file(folder / SALT), digestmod=hashlib.sha256)
         self.signing_public = _public(self._signing)
         self.agreement_public = public_hex(self.agreement)
         if known and self.signing_public != known:
@@ -84,8 +85,9 @@ class SiteKeys:
 
     def salted(self, *parts: str) -> bytes:
         """Return an HMAC-SHA256 of `parts` under the site's secret salt."""
-        message = "\x1f".join(parts).encode()
-        return hmac.new(self._salt, message, hashlib.sha256).digest()
+        code = self._salting.copy()
+        code.update("\x1f".join(parts).encode())
+        return code.digest()
 
 
 def _settle(folder: Path, known: str) -> None:
