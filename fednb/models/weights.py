@@ -1,4 +1,4 @@
-"""Weights of a network as one flat float32 array, and as safetensors bytes.
+"""Weights of a network as one flat float32 array.
 
 A network's state is its floating parameters and buffers, in sorted name order;
 counters (integer buffers) are left out. The module itself imports no torch.
@@ -10,10 +10,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
-from fednb.errors import InputError, WireError
+from fednb.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,27 +108,3 @@ def split_flat(module: nn.Module, flat: Flat) -> Sequence[Tensor]:
         torch.from_numpy(values[name]).to(parameter.device)
         for name, parameter in module.named_parameters()
     ]
-
-
-def save_safetensors(state: Mapping[str, Tensor | NDArray[Any]]) -> bytes:
-    """Return tensors or arrays by name as safetensors bytes, in float32."""
-    shapes = {k: tuple(state[k].shape) for k in sorted(state)}
-    arrays = {k: flatten({k: state[k]}) for k in shapes}
-    kept = {k: v.reshape(shapes[k]) for k, v in arrays.items() if v.size}
-    return safetensors.numpy.save(kept)
-
-
-def load_safetensors(data: bytes) -> dict[str, NDArray[Any]]:
-    """Return the arrays by name that safetensors bytes hold.
-
-    Raises
-    ------
-    WireError
-        The bytes are not safetensors.
-    """
-    try:
-        arrays: dict[str, NDArray[Any]] = safetensors.numpy.load(data)
-    except safetensors.SafetensorError as error:
-        message = "These bytes are not safetensors, or they are cut off."
-        raise WireError(message, detail=str(error)) from error
-    return arrays

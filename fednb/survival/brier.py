@@ -18,22 +18,6 @@ if TYPE_CHECKING:
     from fednb.survival.sums import Floats
 
 
-def predicted_survival(
-    log_hazard: npt.ArrayLike, cumulative_hazard: npt.ArrayLike
-) -> Floats:
-    """Return survival of a proportional-hazards model, shape (n, m).
-
-    Parameters
-    ----------
-    log_hazard
-        Linear predictor, shape (n,).
-    cumulative_hazard
-        Of a patient whose linear predictor is 0, at each grid time, shape (m,).
-    """
-    hazard = np.exp(np.asarray(log_hazard, dtype=np.float64))
-    return np.exp(-np.outer(hazard, np.asarray(cumulative_hazard)))
-
-
 def brier_sums(
     log_hazard: Floats,
     cumulative_hazard: Floats,

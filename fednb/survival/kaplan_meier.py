@@ -1,8 +1,8 @@
-"""Survival curves and baseline hazards as step functions.
+"""Survival curves as step functions.
 
 Sources: Kaplan and Meier 1958; Greenwood 1926 (variance); Kalbfleisch and Prentice 1980
-(bands on the log(-log) scale); Brookmeyer and Crowley 1982 (intervals of quantiles);
-Breslow 1974 and Efron 1977 (baselines). A patient is at risk at t where entry < t <= T.
+(bands on the log(-log) scale); Brookmeyer and Crowley 1982 (intervals of quantiles). A
+patient is at risk at t where entry < t <= T.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from fednb.survival.rows import check_rows, read_vector
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from fednb.survival.riskset import RiskSets, Ties
-    from fednb.survival.rows import Ints
     from fednb.survival.sums import Floats
 
 
@@ -132,28 +130,6 @@ class SurvivalCurve:
         return _first(self.time, lower, target), _first(self.time, upper, target)
 
 
-@dataclass(frozen=True, eq=False)
-class BaselineHazard:
-    """Cumulative hazard of a baseline patient, a step function in each stratum.
-
-    Parameters
-    ----------
-    method
-        ``"breslow"`` or ``"efron"``.
-    stratum
-        Stratum code of each step, ascending, shape (J,).
-    time
-        Death times, ascending in each stratum, shape (J,).
-    cumulative
-        From each time on, shape (J,).
-    """
-
-    method: Ties
-    stratum: Ints
-    time: Floats
-    cumulative: Floats
-
-
 def kaplan_meier(
     time: npt.ArrayLike, event: npt.ArrayLike, entry: npt.ArrayLike | None = None
 ) -> SurvivalCurve:
@@ -237,64 +213,8 @@ def kaplan_meier_from_counts(
     return SurvivalCurve(times, survival, std_error, risk, died, left)
 
 
-def breslow_baseline(
-    risk_sets: RiskSets, beta: npt.ArrayLike, at: npt.ArrayLike | None = None
-) -> BaselineHazard:
-    """Breslow's cumulative hazard, deaths over S0 (what lifelines reports).
-
-    Parameters
-    ----------
-    risk_sets
-        Of the patients that the baseline describes.
-    beta
-        Coefficients, shape (p,).
-    at
-        Covariates of the baseline patient, shape (p,); None: all 0. lifelines uses
-        the means.
-
-    Raises
-    ------
-    InputError
-        If ``beta`` does not fit the risk sets.
-    """
-    return _baseline(risk_sets, beta, "breslow", at)
-
-
-def efron_baseline(
-    risk_sets: RiskSets, beta: npt.ArrayLike, at: npt.ArrayLike | None = None
-) -> BaselineHazard:
-    """Efron's cumulative hazard, the one that fits Efron's likelihood.
-
-    Parameters
-    ----------
-    risk_sets, beta, at
-        As for `breslow_baseline`.
-
-    Raises
-    ------
-    InputError
-        If ``beta`` does not fit the risk sets.
-    """
-    return _baseline(risk_sets, beta, "efron", at)
-
-
 def _first(time: Floats, values: Floats, target: float) -> float:
     """Return the first time at which falling values have reached a target."""
     # a product of shares misses a round figure by a rounding error
     reached = np.flatnonzero(values <= target + 1e-12)
     return float(time[reached[0]]) if reached.size else math.inf
-
-
-def _baseline(
-    risk_sets: RiskSets,
-    beta: npt.ArrayLike,
-    method: Ties,
-    at: npt.ArrayLike | None,
-) -> BaselineHazard:
-    steps = risk_sets.baseline_increments(beta, method, at)
-    stratum = risk_sets.death_strata
-    cumulative = np.empty_like(steps)
-    for code in np.unique(stratum):
-        here = stratum == code
-        cumulative[here] = np.cumsum(steps[here])
-    return BaselineHazard(method, stratum, risk_sets.death_time, cumulative)

@@ -30,7 +30,6 @@ import numpy as np
 
 from fednb.errors import FitError, InputError
 from fednb.survival.chisquared import chi_squared_tail
-from fednb.survival.rows import check_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -190,25 +189,6 @@ def ph_sums(
         if part.event.any():
             total += _stratum(values[here], part, b, TRANSFORMS[transform], ties)
     return total
-
-
-def ph_sums_of_table(
-    x: npt.ArrayLike,
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    beta: npt.ArrayLike,
-    *,
-    transform: Transform = "identity",
-) -> PhSums:
-    """Return the sums of a plain table without strata, Efron ties; see `ph_sums`.
-
-    Raises
-    ------
-    InputError
-        As for `ph_sums` and `fednb.survival.rows.check_rows`.
-    """
-    rows = check_rows(np.size(time), time, event, None, None, None)
-    return ph_sums(x, rows, beta, transform=transform)
 
 
 def ph_test(sums: PhSums, names: Sequence[str]) -> PhTest:

@@ -348,39 +348,6 @@ class RiskSets:
             found[self._dead, k] += gain
         return found
 
-    def baseline_increments(
-        self, beta: npt.ArrayLike, ties: Ties, at: npt.ArrayLike | None = None
-    ) -> Floats:
-        """Jumps of the baseline cumulative hazard at `death_time`.
-
-        Parameters
-        ----------
-        beta
-            Coefficients, shape (p,).
-        ties
-            ``"breslow"`` for deaths over S0, ``"efron"`` for the sum over draws.
-        at
-            Covariates of the baseline patient, shape (p,); None: all 0.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape (J,), in the order of `death_strata` and `death_time`.
-
-        Raises
-        ------
-        InputError
-            As for `sums`.
-        """
-        b = self._check_beta(beta, ties)
-        if self.events == 0:
-            return np.zeros(0)
-        point = np.zeros(self.p) if at is None else np.asarray(at, dtype=np.float64)
-        _, hazard, top = self._hazards(b)
-        level = np.exp(b @ (point[:, None] - self._centres) - top)
-        stratum = np.searchsorted(self._strata, self.death_strata)
-        return self._denominators(hazard, ties).a * level[stratum]
-
     def _check_beta(self, beta: npt.ArrayLike, ties: str) -> Floats:
         b = np.asarray(beta, dtype=np.float64)
         if b.shape != (self.p,) or not np.isfinite(b).all():

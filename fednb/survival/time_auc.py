@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fednb.survival.pairs import PairSums, two_sample_pairs
-
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -38,31 +36,6 @@ def auc_weights(
     died = (interval <= at) & (np.asarray(event) == 1)
     case = np.where(died, curves.death_weight[interval], 0.0)
     return case, (interval > at).astype(np.float64)
-
-
-def time_auc_pairs(
-    at: int,
-    interval: Ints,
-    event: npt.ArrayLike,
-    risk: npt.ArrayLike,
-    curves: GridCurves,
-) -> PairSums:
-    """Sum one site's pairs of a case and a control at one grid time.
-
-    Parameters
-    ----------
-    at, interval, event, curves
-        As for `auc_weights`.
-    risk
-        Higher for an earlier death, shape (n,).
-
-    Raises
-    ------
-    InputError
-        As for `fednb.survival.pairs.two_sample_pairs`.
-    """
-    case, control = auc_weights(at, interval, event, curves)
-    return two_sample_pairs(case, control, risk)
 
 
 def mean_auc(auc: Floats, survival: Floats) -> float:

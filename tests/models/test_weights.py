@@ -7,15 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from fednb.errors import InputError, WireError
+from fednb.errors import InputError
 from fednb.models.weights import (
     flatten,
     layout,
     load_flat,
-    load_safetensors,
-    save_safetensors,
     split_flat,
-    state_of,
     unflatten,
 )
 
@@ -65,12 +62,3 @@ def test_unflatten_is_the_inverse_of_flatten(shapes: list[tuple[int, int]]):
     named = tuple((k, v.shape) for k, v in state.items())
     back = unflatten(flatten(state), named)
     assert all(np.array_equal(back[k], state[k]) for k in state)
-
-
-def test_safetensors_come_back():
-    net = toy()
-    back = load_safetensors(save_safetensors(state_of(net)))
-    assert sorted(back) == [name for name, _ in layout(net)]
-    assert np.array_equal(back["0.weight"], net[0].weight.detach().numpy())
-    with pytest.raises(WireError, match="not safetensors"):
-        load_safetensors(b"cPickle")

@@ -2,19 +2,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lifelines import CoxPHFitter, KaplanMeierFitter
-from lifelines.datasets import load_rossi, load_stanford_heart_transplants, load_waltons
+from lifelines import KaplanMeierFitter
+from lifelines.datasets import load_stanford_heart_transplants, load_waltons
 from oracle_rows import GROUPS, of_r
 from sksurv.nonparametric import kaplan_meier_estimator
 
 from fednb.errors import InputError
 from fednb.survival.kaplan_meier import (
-    breslow_baseline,
-    efron_baseline,
     kaplan_meier,
     kaplan_meier_from_counts,
 )
-from fednb.survival.riskset import RiskSets
 
 
 def test_by_hand():
@@ -102,56 +99,6 @@ def test_malformed_counts_are_refused():
         kaplan_meier_from_counts([6], [0], [-1], [4])
     with pytest.raises(InputError, match=r"The deaths have shape \(1,\); 2 finite"):
         kaplan_meier_from_counts([6, 12], [0], [0, 0], [4, 4])
-
-
-def test_breslow_equals_lifelines_at_the_means():
-    table = load_rossi()
-    oracle = CoxPHFitter().fit(table, "week", "arrest")
-    x = table.drop(columns=["week", "arrest"]).astype(float)
-    sets = RiskSets(x, table["week"], table["arrest"])
-    baseline = breslow_baseline(sets, oracle.params_, at=x.mean())
-    expected = oracle.baseline_cumulative_hazard_.iloc[:, 0].loc[baseline.time]
-    np.testing.assert_allclose(baseline.cumulative, expected, rtol=1e-9)
-    assert baseline.method == "breslow"
-
-
-def test_breslow_equals_lifelines_in_each_stratum():
-    table = load_rossi()
-    oracle = CoxPHFitter(strata=["race"]).fit(table, "week", "arrest")
-    x = table.drop(columns=["week", "arrest", "race"]).astype(float)
-    sets = RiskSets(x, table["week"], table["arrest"], strata=table["race"])
-    baseline = breslow_baseline(sets, oracle.params_, at=x.mean())
-    for stratum in (0, 1):
-        here = baseline.stratum == stratum
-        expected = oracle.baseline_cumulative_hazard_[stratum].loc[baseline.time[here]]
-        np.testing.assert_allclose(baseline.cumulative[here], expected, rtol=1e-9)
-
-
-def test_efron_by_hand():
-    # three patients, two die at time 1: 1/3 + 1/2, against Breslow's 2/3
-    sets = RiskSets([[0.0], [0.0], [1.0]], [1, 1, 2], [1, 1, 0])
-    assert efron_baseline(sets, [0.0]).cumulative.tolist() == pytest.approx([5 / 6])
-    assert breslow_baseline(sets, [0.0]).cumulative.tolist() == pytest.approx([2 / 3])
-
-
-def test_the_baseline_scales_with_its_covariates():
-    table = load_rossi()
-    x = table[["age", "prio"]].astype(float)
-    sets, beta = RiskSets(x, table["week"], table["arrest"]), np.array([-0.05, 0.1])
-    zero = efron_baseline(sets, beta).cumulative
-    there = efron_baseline(sets, beta, at=[30, 2]).cumulative
-    np.testing.assert_allclose(there, zero * np.exp(-1.5 + 0.2), rtol=1e-10)
-
-
-def test_martingale_residuals_sum_to_zero():
-    table = load_rossi()
-    x = table[["age", "prio"]].astype(float)
-    sets, beta = RiskSets(x, table["week"], table["arrest"]), np.array([-0.05, 0.1])
-    baseline = breslow_baseline(sets, beta)
-    index = np.searchsorted(baseline.time, table["week"], side="right")
-    collected = np.append(0.0, baseline.cumulative)[index]
-    expected = (np.exp(x.to_numpy() @ beta) * collected).sum()
-    assert expected == pytest.approx(table["arrest"].sum())
 
 
 def assert_same_steps(curve, steps) -> None:

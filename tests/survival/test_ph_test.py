@@ -8,7 +8,6 @@ from fednb.survival.ph_test import (
     PhSums,
     ph_size,
     ph_sums,
-    ph_sums_of_table,
     ph_test,
 )
 from fednb.survival.riskset import RiskSets
@@ -63,7 +62,7 @@ def test_sites_add_up_to_the_stratified_test():
     beta = of_r("cox").set_index("name").loc["efron"]
     whole = ph_sums(rows[COLUMNS], checked(rows), beta)
     parts = [
-        ph_sums_of_table(part[COLUMNS], part["time"], part["cause"] == 1, beta)
+        sums_of(part[COLUMNS], part["time"], part["cause"] == 1, beta)
         for _, part in rows.groupby("site")
     ]
     total = parts[0] + parts[1] + parts[2]
@@ -95,6 +94,11 @@ def test_the_origin_of_time_does_not_matter_at_a_point_beside_the_maximum():
     assert first.global_statistic == pytest.approx(second.global_statistic, rel=1e-6)
 
 
+def sums_of(x, time, event, beta) -> PhSums:
+    rows = check_rows(len(time), time, event, None, None, None)
+    return ph_sums(x, rows, beta)
+
+
 def crossing(size: int):
     """Return rows whose hazard ratio falls with time."""
     rng = np.random.default_rng(8)
@@ -107,25 +111,25 @@ def test_an_effect_that_fades_is_found_and_a_constant_one_is_not():
     x, time = crossing(400)
     event = np.ones(400)
     beta = fit([RiskSets(x, time, event)], names=["x"]).coefficients
-    fading = ph_test(ph_sums_of_table(x, time, event, beta), ["x"])
+    fading = ph_test(sums_of(x, time, event, beta), ["x"])
     assert fading.p_value[0] < 1e-6
     steady = np.random.default_rng(9).exponential(10, 400) / np.exp(0.7 * x[:, 0])
     beta = fit([RiskSets(x, steady, event)], names=["x"]).coefficients
-    constant = ph_test(ph_sums_of_table(x, steady, event, beta), ["x"])
+    constant = ph_test(sums_of(x, steady, event, beta), ["x"])
     assert constant.p_value[0] > 0.05
 
 
 def test_a_column_that_follows_from_the_others_is_refused():
     x, time = crossing(60)
     both = np.hstack([x, 1 - x])
-    sums = ph_sums_of_table(both, time, np.ones(60), [0.1, 0.0])
+    sums = sums_of(both, time, np.ones(60), [0.1, 0.0])
     with pytest.raises(FitError, match=r"Proportional hazards of 'x'.* cannot be"):
         ph_test(sums, ["x", "y"])
 
 
 def test_without_deaths_there_is_nothing_to_test():
     x, time = crossing(20)
-    sums = ph_sums_of_table(x, time, np.zeros(20), [0.3])
+    sums = sums_of(x, time, np.zeros(20), [0.3])
     assert not sums.to_vector().any()
     with pytest.raises(FitError, match="the deaths lie at too few times"):
         ph_test(sums, ["x"])

@@ -157,7 +157,6 @@ def test_no_events_give_zero_sums():
     sets = RiskSets([[1.0], [0.0]], [5, 9], [0, 0])
     assert sets.events == 0
     assert not sets.sums([0.3]).to_vector().any()
-    assert sets.baseline_increments([0.3], "efron").size == 0
 
 
 def test_counts_of_deaths():

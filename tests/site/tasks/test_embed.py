@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 if TYPE_CHECKING:
     from task_fixtures import Hospital
 
 from fednb.errors import InputError
-from fednb.models.weights import load_safetensors
 from fednb.records.arrays import unpack
 from fednb.records.tasks import EmbeddingPlan, ModelRef, TrainingPlan
 from fednb.site.tasks.embed import embed
@@ -29,7 +29,7 @@ def test_embeddings_stay_in_a_private_file(hospital: Hospital, plan: TrainingPla
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert [p.name for p in path.parent.iterdir()] == ["e.bin"]
-    arrays = load_safetensors(path.read_bytes())
+    arrays = safetensors.numpy.load(path.read_bytes())
     setting = set_up(job, plan)
     order = np.arange(15, -1, -1)
     units, logits = predict(setting, order, 5, lambda _: None)
