@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from fednb.records.specs import ModelSpec, SplitSpec, TransformSpec
     from fednb.records.studies import EMBEDDING, StudyPlan
     from fednb.records.tasks import (
+        DescribePlan,
         EmbeddingPlan,
         EvaluationPlan,
         StatisticsPlan,
@@ -55,6 +56,7 @@ _WHERE = {
     "DP": "fednb.records.dp",
     "DatasetCard": "fednb.records.datasets",
     "DemoSize": "fednb.phantom.demo",
+    "DescribePlan": "fednb.records.tasks",
     "EMBEDDING": "fednb.records.studies",
     "EmbeddingPlan": "fednb.records.tasks",
     "EvaluationPlan": "fednb.records.tasks",
@@ -88,6 +90,7 @@ __all__ = [
     "CoxPlan",
     "DatasetCard",
     "DemoSize",
+    "DescribePlan",
     "EmbeddingPlan",
     "EvaluationPlan",
     "Federation",

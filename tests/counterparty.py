@@ -10,7 +10,7 @@ from fednb.coordinator.contracting import Terms, draft
 from fednb.records.base import canonical
 from fednb.records.messages import Call, Propose, Refusal, Release, State
 from fednb.records.outputs import Place
-from fednb.records.tasks import StatisticsPlan
+from fednb.records.tasks import QueryPlan, StatisticsPlan
 from fednb.wire.codec import decode_reply, encode
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ QUERY = StatisticsPlan(("age",), "sex")
 
 
 def drafted(fed: Federation, plan=QUERY, dataset="clinic", sites=None, **terms):
-    """Return a contract that nobody was asked for yet."""
+    """Return a contract that nobody was asked for yet; of a query, a standing one."""
+    terms.setdefault("standing", isinstance(plan, QueryPlan))
     asked = Terms(dataset, "to see what happens", **terms)
     cards = fed._cards(dataset, sites)
     return draft(plan, asked, cards, fed._scientist, fed._client.prepare)

@@ -190,7 +190,11 @@ def trainings():
 
 
 PLANS = {
-    "describe": st.just(DescribePlan()),
+    "describe": plans(
+        DescribePlan,
+        columns=st.none() | st.lists(st.sampled_from(NAMES), max_size=4).map(tuple),
+        modalities=st.just(()) | st.just(("PET",)) | st.none(),
+    ),
     "statistics": statistics(),
     "cox": cox(),
     "logistic": logistic(),
@@ -202,7 +206,7 @@ PLANS = {
 
 EVERYBODY = {"split": SplitSpec(1.0, 0.0, 0.0), "fit_on": "train"}
 PLAIN = {
-    "describe": DescribePlan(),
+    "describe": DescribePlan(("age", "grade"), ()),
     "statistics": StatisticsPlan(("age", "grade"), "sex"),
     "cox": CoxPlan(
         covariates=("age",), duration="os_months", event="death", **EVERYBODY

@@ -147,7 +147,7 @@ def contract_of(base, steps, sites, privacy, resources):
         resources=resources,
         parameters={"0": 1000, "1": 1000},
         initial={"0": "0" * 64, "1": "0" * 64},
-        standing=len(steps) == 1 and isinstance(steps[0], QUERIES),
+        standing=all(isinstance(step, QUERIES) for step in steps),
     )
     return replace(contract, outputs=derived(contract) or base.outputs)
 
@@ -185,7 +185,7 @@ def derived(contract):
             parameters=contract.parameters,
             privacy=contract.privacy,
             sites=len(contract.participants),
-            calls=contract.resources.calls,
+            calls=contract.resources.calls if contract.standing else 1,
             vectors_of=strategy_vectors,
         )
     except FednbError:

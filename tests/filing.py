@@ -29,7 +29,7 @@ def contract_of(**changes: object):
         "purpose": "how many there are",
         "dataset": "glioma",
         "participants": (Participant("ucsf", "a", "b", "c"),),
-        "steps": (DescribePlan(),),
+        "steps": (DescribePlan((), ()),),
         "outputs": (),
         "privacy": Privacy(),
         "resources": Resources(),

@@ -68,7 +68,7 @@ def contract(home: Path):
         purpose="how many there are",
         dataset="glioma",
         participants=(Participant("ucsf", "a", "b", "c"),),
-        steps=(DescribePlan(),),
+        steps=(DescribePlan((), ()),),
         outputs=(),
         privacy=Privacy(),
         resources=Resources(),

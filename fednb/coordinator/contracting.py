@@ -27,8 +27,6 @@ from fednb.records.service import Prepare, Prepared
 from fednb.records.specs import Plan, StrategySpec, SummedPlan
 from fednb.records.tasks import (
     AnyPlan,
-    DescribePlan,
-    StatisticsPlan,
     TrainingPlan,
     columns_of,
 )
@@ -92,6 +90,8 @@ class Terms:
         Caps.
     days
         Until the contract expires.
+    standing
+        Whether the contract answers queries, rather than one run.
     """
 
     dataset: str
@@ -100,6 +100,7 @@ class Terms:
     secure_sum: bool | None = None
     resources: Resources = field(default_factory=Resources)
     days: float = DAYS
+    standing: bool = False
 
 
 TERMS: Final = ("profile", "secure_sum", "resources", "days")
@@ -152,7 +153,7 @@ def draft(
         parameters=parameters,
         privacy=privacy,
         sites=len(names),
-        calls=terms.resources.calls,
+        calls=terms.resources.calls if terms.standing else 1,
         vectors_of=_vectors,
     )
     contract = Contract(
@@ -173,7 +174,7 @@ def draft(
         columns=common_columns([c for p in steps for c in columns_of(p)], cards),
         initial=initial,
         parameters=parameters,
-        standing=all(isinstance(p, DescribePlan | StatisticsPlan) for p in steps),
+        standing=terms.standing,
     )
     return _checked(contract)
 

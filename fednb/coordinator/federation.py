@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -18,14 +17,19 @@ from fednb.coordinator.contracting import (
 from fednb.coordinator.evaluating import PURPOSE, Asked, evaluate, leave_sites_out
 from fednb.coordinator.handles import Request, Run
 from fednb.coordinator.listings import DatasetIndex, Sites
-from fednb.coordinator.outcomes import Reading
+from fednb.coordinator.queries import (
+    QUESTIONS,
+    Queries,
+    named,
+    participants,
+    standing_plan,
+)
 from fednb.coordinator.standing import StandingRequests
 from fednb.display import html
 from fednb.display.hooks import Shown
 from fednb.errors import (
     InputError,
     PlanError,
-    RefusedError,
     RunError,
     SiteDownError,
     UnknownNameError,
@@ -33,18 +37,16 @@ from fednb.errors import (
 from fednb.records.base import canonical
 from fednb.records.contracts import Contract
 from fednb.records.service import (
-    AskQuery,
     AskRun,
     FileRequest,
     ListRequests,
     ListRuns,
-    Outcome,
     RequestLines,
     RunLine,
     RunLines,
 )
 from fednb.records.specs import Plan
-from fednb.records.tasks import StatisticsPlan
+from fednb.records.tasks import DescribePlan, StatisticsPlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,10 +56,9 @@ if TYPE_CHECKING:
     from fednb.display.html import Html
     from fednb.records.datasets import DatasetCard
     from fednb.results.assessment import EvaluationReport
+    from fednb.results.description import DescriptionResult
     from fednb.results.statistics import StatisticsResult
     from fednb.wire.transport import ServicePort
-
-STATISTICS_PURPOSE = "Aggregate statistics of the clinical table"
 
 
 class Federation(Shown):
@@ -84,9 +85,10 @@ class Federation(Shown):
         names = [line.site for line in self._client.sites().sites]
         known = scientist.known_sites
         self._proxies = {n: self._client.proxy(n, known, dry_runner) for n in names}
-        self._standing = StandingRequests(
+        standing = StandingRequests(
             self._standing_contract, self._propose, lambda: self.requests
         )
+        self._queries = Queries(self._client, scientist, standing, self._cards)
 
     def __enter__(self) -> Self:
         return self
@@ -211,28 +213,45 @@ class Federation(Shown):
         ------
         UnknownNameError
             No such dataset or column.
+        PlanError
+            Not all sites have a column, or they declare it differently.
         RunError
             An owner has not approved the standing contract yet, or decided against it.
         """
-        plan = StatisticsPlan(tuple(columns), by, tuple(quantiles))
-        request = self._standing.approved(dataset, tuple(sites or ()))
-        known = [c.name for c in request.contract.columns]
-        for name in (*plan.columns, *((by,) if by else ())):
-            if name not in known:
-                raise UnknownNameError("column", name, known)
-        run = secrets.token_hex(8)
-        query = canonical(plan)
-        signed = "\x1f".join(("fednb-query", request.hash, run)).encode()
-        signature = self._scientist.sign(signed + b"\x1f" + query)
-        ask = AskQuery(run, request.hash, query, signature)
-        try:
-            outcome = self._client.ask(ask, Outcome)
-        except RefusedError:
-            # revoked, expired, or the dataset is another: the next call asks anew
-            self._standing.forget(request)
-            raise
-        reading = Reading(outcome, request.contract, self._client.weights)
-        return reading.statistics(plan, outcome.steps[0])
+        plan = StatisticsPlan(named(columns) or (), by, tuple(quantiles))
+        found: StatisticsResult = self._queries.answer(plan, dataset, sites)
+        return found
+
+    def describe(
+        self,
+        dataset: str = "",
+        *,
+        columns: Sequence[str] | None = None,
+        modalities: Sequence[str] | None = None,
+        sites: Sequence[str] | None = None,
+    ) -> DescriptionResult:
+        """Return how many patients have what, under the same standing contract.
+
+        Parameters
+        ----------
+        dataset
+            Name of the dataset; empty where the sites publish only one.
+        columns
+            Columns whose values are counted; None: all that the sites declare alike.
+        modalities
+            Modalities whose patients are counted; None: all that any site has.
+        sites
+            Participants; None: all that have the dataset.
+
+        Raises
+        ------
+        UnknownNameError, PlanError, RunError
+            As for `statistics`.
+        """
+        plan = DescribePlan(named(columns), named(modalities))
+        name = dataset or self._only_dataset()
+        found: DescriptionResult = self._queries.answer(plan, name, sites)
+        return found
 
     def evaluate(
         self,
@@ -299,9 +318,8 @@ class Federation(Shown):
 
     def _standing_contract(self, dataset: str, sites: tuple[str, ...]) -> Contract:
         cards = self._cards(dataset, sites or None)
-        first = next(iter(cards.values()))
-        plan = StatisticsPlan(tuple(c.name for c in first.columns))
-        return self._draft(plan, Terms(dataset, STATISTICS_PURPOSE), cards)
+        terms = Terms(dataset, QUESTIONS, standing=True)
+        return self._draft(standing_plan(dataset, cards), terms, cards)
 
     def _draft(
         self, plan: Plan, terms: Terms, cards: dict[str, DatasetCard]
@@ -323,7 +341,8 @@ class Federation(Shown):
         self, dataset: str, sites: Sequence[str] | None
     ) -> dict[str, DatasetCard]:
         """Return the card of a dataset at each site that takes part."""
-        names = sorted(self._proxies if sites is None else sites)
+        asked = participants(sites)
+        names = sorted(self._proxies if asked is None else asked)
         found, away = {}, []
         for name in names:
             try:
@@ -342,7 +361,7 @@ class Federation(Shown):
             raise RunError(message, site=away[0], cause="unreachable")
         if not found:
             raise UnknownNameError("dataset", dataset, {d.name for d in self.datasets})
-        missing = sorted(set(sites or ()) - set(found))
+        missing = sorted(set(asked or ()) - set(found))
         if missing:
             message = f"{', '.join(missing)} has no dataset {dataset!r}."
             raise InputError(message)

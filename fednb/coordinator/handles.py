@@ -167,12 +167,16 @@ class Request(Shown):
         Raises
         ------
         PlanError
-            It is of statistics, which are asked for without a run.
+            It is a standing contract, which answers questions and has no run.
         RunError
             Not every owner has approved, or the contract was run already.
         """
         if self.contract.standing:
-            message = "Statistics have no run: ask fed.statistics(dataset, columns)."
+            name = self.contract.dataset
+            message = (
+                "A standing contract has no run: ask "
+                f"fed.statistics({name!r}, columns) or fed.describe({name!r})."
+            )
             raise PlanError(message)
         status = self.status
         waiting = undecided(status)

@@ -12,7 +12,7 @@ from fednb.models.registry import embedding_width
 from fednb.privacy.metrics import EvaluationSums
 from fednb.privacy.profiles import PROFILES
 from fednb.privacy.summaries import summarise
-from fednb.privacy.tables import StatisticsLayout
+from fednb.privacy.tables import DescribeLayout, StatisticsLayout
 from fednb.records.arrays import unpack
 from fednb.records.assessment import AssessmentPlan
 from fednb.records.curves import SurvivalPlan
@@ -20,6 +20,7 @@ from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.specs import EmbeddingRef
 from fednb.records.tasks import (
     AnyPlan,
+    DescribePlan,
     EmbeddingPlan,
     EvaluationPlan,
     ModelRef,
@@ -28,6 +29,7 @@ from fednb.records.tasks import (
 )
 from fednb.results.assessment import EvaluationReport, report_of
 from fednb.results.curves import SurvivalResult
+from fednb.results.description import DescriptionResult, patient_counts
 from fednb.results.embedding import EmbeddingResult
 from fednb.results.evaluation import EvaluationResult, SplitScore, hanley_mcneil
 from fednb.results.fitted import cox_result, logistic_result
@@ -77,15 +79,17 @@ class Reading:
     def results(self) -> tuple[Any, ...]:
         """Return one result a step."""
         return tuple(
-            self._step(plan, outcome)
+            self.result(plan, outcome)
             for plan, outcome in zip(
                 self.contract.steps, self.outcome.steps, strict=True
             )
         )
 
-    def _step(self, plan: AnyPlan, step: StepOutcome) -> Any:  # noqa: ANN401
+    def result(self, plan: AnyPlan, step: StepOutcome) -> Any:  # noqa: ANN401
+        """Return the result of a step, or of a query under a standing contract."""
         readers: dict[type, Callable[[Any, StepOutcome], Any]] = {
-            StatisticsPlan: self.statistics,
+            DescribePlan: self._description,
+            StatisticsPlan: self._statistics,
             TrainingPlan: self._training,
             EvaluationPlan: self._evaluation,
             EmbeddingPlan: self._embedding,
@@ -100,8 +104,18 @@ class Reading:
             raise RunError(message)
         return reader(plan, step)
 
-    def statistics(self, plan: StatisticsPlan, step: StepOutcome) -> StatisticsResult:
-        """Return the result of a statistics query under a standing contract."""
+    def _description(self, plan: DescribePlan, step: StepOutcome) -> DescriptionResult:
+        found = patient_counts(
+            DescribeLayout.from_plan(plan),
+            _total(step),
+            sites=len(self.contract.participants),
+            profile=PROFILES[self.contract.privacy.profile],
+        )
+        return DescriptionResult(
+            dataset=self.contract.dataset, counts=found, **self._origin(step)
+        )
+
+    def _statistics(self, plan: StatisticsPlan, step: StepOutcome) -> StatisticsResult:
         layout = StatisticsLayout.from_plan(plan, self.contract.columns)
         profile = PROFILES[self.contract.privacy.profile]
         found = summarise(

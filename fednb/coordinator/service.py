@@ -159,7 +159,7 @@ class Service:
         calls = {
             site: Call(
                 id=f"{ask.run}.{site}",
-                place=Place(ask.contract, 0, ask.run, 0, 0),
+                place=Place(ask.contract, ask.step, ask.run, 0, 0),
                 query=ask.query,
                 query_signature=ask.signature,
             )
@@ -168,5 +168,6 @@ class Service:
         collected = self._pool.collect(calls, found, going_on=lambda: True)
         total = collected.total("table", found, training=False)
         line = RoundLine(0, {}, 0.0, collected.bytes)
-        step = StepOutcome(0, (pack(np.asarray(total)),), (line,), "", collected.lines)
+        totals = (pack(np.asarray(total)),)
+        step = StepOutcome(ask.step, totals, (line,), "", collected.lines)
         return Outcome(ask.run, ask.contract, (step,))

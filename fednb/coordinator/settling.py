@@ -19,6 +19,7 @@ from fednb.records.specs import EmbeddingRef, Plan, SummedPlan
 from fednb.records.studies import STUDY, StudyPlan
 from fednb.records.tasks import (
     AnyPlan,
+    DescribePlan,
     EmbeddingPlan,
     EvaluationPlan,
     ModelRef,
@@ -68,6 +69,8 @@ def _settle(
 ) -> AnyPlan:
     if isinstance(step, TrainingPlan):
         return _settle_training(step, cards)
+    if isinstance(step, DescribePlan):
+        return _settle_description(step, cards)
     if isinstance(step, EvaluationPlan | EmbeddingPlan):
         return msgspec.structs.replace(step, model=_settle_model(step.model, before))
     if isinstance(step, AssessmentPlan) and step.model.step is not None:
@@ -114,6 +117,41 @@ def common_columns(
     return tuple(found)
 
 
+def shared_columns(cards: Mapping[str, DatasetCard]) -> tuple[str, ...]:
+    """Return the names of the columns that all sites declare alike, in order."""
+    first, *others = (
+        {c.name: _grid(c) for c in card.columns} for card in cards.values()
+    )
+    return tuple(
+        name
+        for name, grid in first.items()
+        if all(other.get(name) == grid for other in others)
+    )
+
+
+def offered_modalities(cards: Mapping[str, DatasetCard]) -> tuple[str, ...]:
+    """Return the modalities that any site has, in the order of the sites' cards."""
+    return tuple(dict.fromkeys(m for n in sorted(cards) for m in cards[n].modalities))
+
+
+def _check_modalities(names: Sequence[str], offered: Sequence[str]) -> None:
+    for name in names:
+        if name not in offered:
+            raise UnknownNameError("modality", name, offered)
+
+
+def _settle_description(
+    plan: DescribePlan, cards: Mapping[str, DatasetCard]
+) -> DescribePlan:
+    """Say what is counted: the same at every site."""
+    columns = shared_columns(cards) if plan.columns is None else plan.columns
+    common_columns(columns, cards)
+    offered = offered_modalities(cards)
+    modalities = offered if plan.modalities is None else plan.modalities
+    _check_modalities(modalities, offered)
+    return DescribePlan(tuple(columns), tuple(modalities))
+
+
 def _column(card: DatasetCard, name: str) -> Column:
     for column in card.columns:
         if column.name == name:
@@ -137,15 +175,12 @@ def _settle_training(
     plan = msgspec.structs.replace(plan, target=target)
     strategy_of(plan)
     common_columns(plan.covariates, cards)
-    offered = dict.fromkeys(m for n in sorted(cards) for m in cards[n].modalities)
+    offered = offered_modalities(cards)
     if not offered:
         message = "The dataset has no images; train a head on its columns instead."
         raise PlanError(message)
-    for modality in plan.modalities:
-        if modality not in offered:
-            raise UnknownNameError("modality", modality, offered)
-    chosen = plan.modalities or tuple(offered)
-    plan = msgspec.structs.replace(plan, modalities=chosen)
+    _check_modalities(plan.modalities, offered)
+    plan = msgspec.structs.replace(plan, modalities=plan.modalities or offered)
     if plan.dp is not None:
         strategy.check_private()
     return settle_dp(plan, [cards[name].subjects for name in sorted(cards)])

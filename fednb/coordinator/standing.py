@@ -94,7 +94,8 @@ class StandingRequests:
             raise
         if waiting:
             message = (
-                f"Statistics of {request.contract.dataset!r} wait for the approval of "
-                f"{', '.join(waiting)}: request {request.hash[:12]}, asked once."
+                f"The standing contract of {request.contract.dataset!r} waits for the "
+                f"approval of {', '.join(waiting)}: request {request.hash[:12]}, asked "
+                "once."
             )
             raise RunError(message, site=waiting[0], cause="not-approved")

@@ -79,8 +79,14 @@ def plan_words(plan: AnyPlan, parameters: int = 0) -> PlanWords:
 
 
 def _describe(plan: DescribePlan) -> str:
-    del plan
-    return "Count patients, non-missing values and modalities; the counts are rounded."
+    """Say who is counted; nothing is left open in a contract."""
+    parts = ["all patients"]
+    if plan.columns:
+        parts.append(f"those with a value in {_listed(plan.columns)}")
+    if plan.modalities:
+        parts.append(f"those with a volume of {_listed(plan.modalities)}")
+    rounded = "Unless the profile is open, counts are rounded."
+    return f"Count {'; '.join(parts)}. {rounded}"
 
 
 def _statistics(plan: StatisticsPlan) -> str:

@@ -20,7 +20,7 @@ from fednb.privacy.secure_sum import MINIMUM_SITES
 from fednb.records.arrays import unpack
 from fednb.records.messages import Call, Release
 from fednb.records.studies import STUDY, StudyPlan
-from fednb.records.tasks import DescribePlan, ModelRef, StatisticsPlan, TrainingPlan
+from fednb.records.tasks import ModelRef, TrainingPlan
 from fednb.results.rehearsal import Cost, Rehearsal, Rehearsed
 from fednb.wire.codec import decode_ask, decode_reply
 
@@ -56,8 +56,6 @@ class DryRuns:
         """Run a plan with one round, and return its result marked as a dry run."""
         # a scientist's own code on the scientist's own machine
         with self._federation(mock, 1, "where-possible") as dry:
-            if isinstance(plan, StatisticsPlan):
-                return _statistics(dry, plan, mock)
             request = dry.request(_short(plan), purpose=_PURPOSE)
             _approve(dry, request)
             return request.start(dry_run=True).result()
@@ -94,7 +92,7 @@ class DryRuns:
         # whoever asks may not have read the code yet
         with self._federation(mock, sites, "required") as dry:
             dry.transport.observe(tape)
-            _run(dry, contract, mock, tape)
+            _run(dry, contract, tape)
             memory = _peak(dry.worker_pid)
         rows = len(mock.patients) or len(mock.table)
         scale = _Scale(contract, sites, (patients or rows) / max(rows, 1))
@@ -141,14 +139,10 @@ class DryRuns:
                 yield dry
 
 
-def _run(dry: Any, contract: Contract, mock: MockData, tape: _Tape) -> None:  # noqa: ANN401
+def _run(dry: Any, contract: Contract, tape: _Tape) -> None:  # noqa: ANN401
     """Run a contract's steps; what is set up before is not measured."""
-    first = contract.steps[0]
-    if isinstance(first, StatisticsPlan) and len(contract.steps) == 1:
-        tape.start()
-        _statistics(dry, first, mock)
-        return
-    plan = StudyPlan(contract.steps) if len(contract.steps) > 1 else first
+    steps = contract.steps
+    plan = StudyPlan(steps) if len(steps) > 1 else steps[0]
     secure = contract.privacy.secure_sum
     terms = {"purpose": _PURPOSE, "profile": "open", "secure_sum": secure}
     request = dry.request(_short(plan), **terms)
@@ -166,12 +160,6 @@ def _approve(dry: Any, request: Any) -> None:  # noqa: ANN401
                 asked.approve(note="dry run")
 
 
-def _statistics(dry: Any, plan: StatisticsPlan, mock: MockData) -> Any:  # noqa: ANN401
-    """Ask for statistics as scientists do: by a signed query, under a standing one."""
-    name = mock.card.dataset
-    return dry.statistics(name, plan.columns, plan.by, quantiles=plan.quantiles)
-
-
 def check_alone(contract: Contract) -> None:
     """Refuse a contract that needs what another one made.
 
@@ -183,9 +171,6 @@ def check_alone(contract: Contract) -> None:
     for number, plan in enumerate(contract.steps):
         model = getattr(plan, "model", None)
         embedding = getattr(plan, "embedding", None)
-        if isinstance(plan, DescribePlan):
-            message = "No dry run: counts are answered under a standing contract only."
-            raise PlanError(message)
         elsewhere = isinstance(model, ModelRef) and not model.sha256.startswith("step:")
         if elsewhere or (embedding is not None and embedding.contract != STUDY):
             message = (

@@ -21,7 +21,7 @@ import msgspec
 
 from fednb.privacy.profiles import PROFILES, at_least_as_strict
 from fednb.records.code import Code
-from fednb.records.tasks import ModelRef
+from fednb.records.tasks import DescribePlan, ModelRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,6 +107,9 @@ def _fewer(before: Any, after: Any) -> Effect:  # noqa: ANN401  (numbers)
 
 
 def _part_of(before: Any, after: Any) -> Effect:  # noqa: ANN401  (tuples of names)
+    if before is None or after is None:
+        # all that there is: neither is known to hold less
+        return "loosens"
     if set(after) < set(before):
         return "tightens"
     return "loosens" if set(after) - set(before) else "changes"
@@ -277,7 +280,10 @@ def _plan(before: AnyPlan, after: AnyPlan, prefix: str) -> Iterator[Change]:
         yield from _fields(old, new, rules, f"{prefix}model ", skip=skip)
         yield from _plan(old.training, new.training, f"{prefix}model ")
         return
-    yield from _fields(before, after, _PLAN, prefix)
+    # a description names what it counts: naming nothing, it counts nothing
+    named = isinstance(before, DescribePlan)
+    rules = {**_PLAN, "modalities": _part_of} if named else _PLAN
+    yield from _fields(before, after, rules, prefix)
 
 
 def _outputs(

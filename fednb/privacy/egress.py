@@ -13,6 +13,7 @@ import msgspec
 
 from fednb.errors import PlanError
 from fednb.privacy.secure_sum import MINIMUM_SITES
+from fednb.privacy.tables import DescribeLayout
 from fednb.records.contracts import OutputKind, OutputSpec, Privacy
 from fednb.records.specs import StrategySpec
 from fednb.records.tasks import (
@@ -20,7 +21,7 @@ from fednb.records.tasks import (
     DescribePlan,
     EmbeddingPlan,
     EvaluationPlan,
-    StatisticsPlan,
+    QueryPlan,
     TrainingPlan,
 )
 
@@ -67,7 +68,7 @@ def outputs_of(
     sites
         Number of participants.
     calls
-        Cap on calls: how often a standing contract answers.
+        How often a table may leave: a standing contract's cap on calls, 1 in a run.
     vectors_of
         See `VectorsOf`.
 
@@ -195,14 +196,11 @@ def _bound(plan: TrainingPlan) -> str:
 
 
 def _totals(step: int, plan: AnyPlan, privacy: Privacy, calls: int) -> list[OutputSpec]:
-    if isinstance(plan, DescribePlan | StatisticsPlan):
-        spec = _spec(step, "table", TABLE_ELEMENTS, calls, privacy)
-        control = f"{_TABLE}; {spec.control}"
-        return [
-            OutputSpec(
-                step, "table", spec.kind, spec.elements, spec.bytes, calls, control
-            )
-        ]
+    if isinstance(plan, QueryPlan):
+        elements = TABLE_ELEMENTS
+        if isinstance(plan, DescribePlan):
+            elements = DescribeLayout.from_plan(plan).size
+        return [_spec(step, "table", elements, calls, privacy)]
     if isinstance(plan, EvaluationPlan):
         return [_spec(step, "metrics", EVALUATION_METRICS, 1, privacy)]
     if isinstance(plan, EmbeddingPlan):
@@ -232,4 +230,5 @@ def _spec(
     if name == "table" and not privacy.secure_sum:
         return OutputSpec(step, name, "table", elements, 8 * elements, times, _TABLE)
     kind, control = _hidden(privacy)
+    control = f"{_TABLE}; {control}" if name == "table" else control
     return OutputSpec(step, name, kind, elements, 8 * elements, times, control)

@@ -6,7 +6,8 @@ sum of safe parts, with or without a secure sum around it:
 * a number: ``[n, n z, n (v + z^2), counts on the owner's grid ..., suppressed]``, with
   n the rounded count, z the safe mean and v the safe variance in units of the declared
   range, ``(x - lower) / (upper - lower)``, so that no element exceeds n by much;
-* a category or binary: ``[rounded count per level ..., suppressed per level ...]``.
+* a category or binary: ``[rounded count per level ..., suppressed per level ...]``;
+* a description: `DescribeLayout`.
 
 A merged histogram bin is spread evenly over the grid cells that it covers, so that bins
 of different sites add up; the pooled histogram is thus smooth within a site's bins.
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fednb.privacy.histograms import Histogram
-    from fednb.records.datasets import Column, Manifest
-    from fednb.records.tasks import StatisticsPlan
+    from fednb.records.datasets import Column
+    from fednb.records.tasks import DescribePlan, StatisticsPlan
 
     Floats = NDArray[np.float64]
 
@@ -281,6 +282,9 @@ def _cell(column: Column, part: Floats) -> Cell:
 class DescribeLayout:
     """Where each count of a description lies in a site's vector.
 
+    ``[rounded counts ..., suppressed ...]``, each of all patients first, then by
+    column, then by modality; ``suppressed`` is 1 where a count is below the threshold.
+
     Parameters
     ----------
     columns
@@ -293,36 +297,39 @@ class DescribeLayout:
     modalities: tuple[str, ...]
 
     @classmethod
-    def of(cls, manifest: Manifest) -> DescribeLayout:
-        """Return the layout of everything that a dataset has."""
-        return cls(tuple(c.name for c in manifest.columns), manifest.modalities)
+    def from_plan(cls, plan: DescribePlan) -> DescribeLayout:
+        """Return the layout of a plan.
+
+        Raises
+        ------
+        InputError
+            The plan leaves open what is counted: sites might count differently.
+        """
+        if plan.columns is None or plan.modalities is None:
+            message = "A description must name its columns and its modalities."
+            raise InputError(message)
+        return cls(plan.columns, plan.modalities)
 
     @property
     def size(self) -> int:
         """Number of elements of a vector."""
-        return 1 + len(self.columns) + len(self.modalities)
+        return 2 * (1 + len(self.columns) + len(self.modalities))
 
-    def encode(
-        self, subjects: int, columns: Mapping[str, int], modalities: Mapping[str, int]
-    ) -> Floats:
+    def encode(self, counts: Sequence[int], *, exact: bool) -> Floats:
         """Return rounded counts as a vector, shape (size,), float64.
 
         Parameters
         ----------
-        subjects
-            Patients in all.
-        columns, modalities
-            Patients who have a value or a volume, by name.
+        counts
+            Patients in all, having a value by column, having a volume by modality.
+        exact
+            Whether 0 means none: the open profile suppresses nothing.
         """
-        parts = (
-            subjects,
-            *(columns[name] for name in self.columns),
-            *(modalities[name] for name in self.modalities),
-        )
-        return np.array(parts, dtype=np.float64)
+        shown = np.array(counts, dtype=np.float64)
+        return np.concatenate((shown, (shown == 0) & (not exact)))
 
-    def decode(self, total: Floats) -> tuple[int, dict[str, int], dict[str, int]]:
-        """Return a vector, or a sum, as subjects, and counts by column and modality.
+    def decode(self, total: Floats) -> LevelCell:
+        """Return a vector, or a sum of vectors, as counts and suppressed sites.
 
         Raises
         ------
@@ -330,13 +337,7 @@ class DescribeLayout:
             The vector does not have `size` elements.
         """
         if total.shape != (self.size,):
-            message = f"{self.size} counts are expected; got {total.shape}."
+            message = f"{self.size} elements are expected; got {total.shape}."
             raise InputError(message)
-        counts = [int(n) for n in np.rint(total)]
-        split = 1 + len(self.columns)
-        columns = dict(zip(self.columns, counts[1:split], strict=True))
-        return (
-            counts[0],
-            columns,
-            dict(zip(self.modalities, counts[split:], strict=True)),
-        )
+        counts, suppressed = np.split(np.rint(total), 2)
+        return LevelCell(counts, suppressed)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from fednb.records.base import Record, canonical, sha256_hex
 from fednb.records.datasets import Column
-from fednb.records.tasks import AnyPlan
+from fednb.records.tasks import AnyPlan, covers
 
 OutputKind = Literal["masked", "table", "weights", "sealed", "receipt"]
 Status = Literal["pending", "approved", "denied", "expired", "revoked", "unknown"]
@@ -129,7 +129,7 @@ class Contract(Record, frozen=True):
         Weight of each participant in means: its rounded number of subjects over the
         sum of those numbers, in the order of `participants`.
     standing
-        A standing contract answers any number of signed statistics queries.
+        A standing contract has no run: its steps answer any number of signed queries.
     created, expires
         Unix times in seconds.
     """
@@ -160,3 +160,8 @@ class Contract(Record, frozen=True):
     def sites(self) -> tuple[str, ...]:
         """Return the participants' names in order."""
         return tuple(p.site for p in self.participants)
+
+    def step_for(self, query: AnyPlan) -> int | None:
+        """Return the step of a standing contract that answers a query; None: none."""
+        steps = enumerate(self.steps if self.standing else ())
+        return next((n for n, plan in steps if covers(plan, query)), None)

@@ -59,10 +59,11 @@ class StartRun(Record, frozen=True):
 
 
 class AskQuery(Record, frozen=True):
-    """Ask a statistics query under a standing contract, and sum the answers."""
+    """Ask a query under a step of a standing contract, and sum the answers."""
 
     run: str
     contract: str
+    step: int
     query: bytes
     signature: bytes
 

@@ -50,7 +50,30 @@ class ModelRef(Record, frozen=True):
 
 
 class DescribePlan(Plan, frozen=True):
-    """Rounded counts of subjects, non-missing values and modalities."""
+    """Rounded counts of patients: all, with a value in a column, with a volume.
+
+    A contract and a query say columns and modalities themselves, so that every site
+    counts the same in the same order; a site counts nobody for a modality that it
+    lacks.
+
+    Attributes
+    ----------
+    columns
+        Columns whose values are counted; None: all that the sites declare alike.
+    modalities
+        Modalities whose patients are counted; None: all of the datasets' cards.
+    """
+
+    columns: tuple[str, ...] | None = None
+    modalities: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is counted twice."""
+        for field in ("columns", "modalities"):
+            names = getattr(self, field) or ()
+            if len(set(names)) < len(names):
+                message = f"A description counts each name once; {field} = {names}."
+                raise PlanError(message)
 
 
 class StatisticsPlan(Plan, frozen=True):
@@ -211,6 +234,9 @@ class EmbeddingPlan(Plan, frozen=True):
         deref(self, "model")
 
 
+QueryPlan = DescribePlan | StatisticsPlan
+"""Plans that a standing contract answers."""
+
 AnyPlan = (
     DescribePlan
     | StatisticsPlan
@@ -227,13 +253,43 @@ AnyPlan = (
 def columns_of(plan: AnyPlan) -> tuple[str, ...]:
     """Return the table columns that a plan uses, each once."""
     used: tuple[str, ...] = ()
-    if isinstance(plan, StatisticsPlan):
+    if isinstance(plan, DescribePlan):
+        used = plan.columns or ()
+    elif isinstance(plan, StatisticsPlan):
         used = (*plan.columns, plan.by)
     elif isinstance(plan, TrainingPlan):
         used = (*plan.outcome, *plan.covariates, plan.split.column)
     elif isinstance(plan, SummedPlan):
         used = plan.columns_used()
     return tuple(dict.fromkeys(name for name in used if name))
+
+
+def names_of(plan: AnyPlan) -> frozenset[tuple[str, str]]:
+    """Return what a plan names of a dataset: ``("column", "age")`` and the like."""
+    named = {("column", name) for name in columns_of(plan)}
+    if isinstance(plan, DescribePlan | TrainingPlan):
+        named |= {("modality", name) for name in plan.modalities or ()}
+    return frozenset(named)
+
+
+def covers(approved: AnyPlan, asked: AnyPlan) -> bool:
+    """Whether a step of a standing contract answers a query.
+
+    Parameters
+    ----------
+    approved
+        The step.
+    asked
+        Of the same kind; it names nothing that the step does not, and leaves nothing
+        open.
+    """
+    if not isinstance(asked, QueryPlan) or type(asked) is not type(approved):
+        return False
+    left_open = isinstance(asked, DescribePlan) and None in (
+        asked.columns,
+        asked.modalities,
+    )
+    return not left_open and names_of(asked) <= names_of(approved)
 
 
 def _check_at_least(plan: Plan, least: int, *fields: str) -> None:

@@ -24,6 +24,7 @@ from fednb.records.messages import (
     State,
 )
 from fednb.records.outputs import Place
+from fednb.records.tasks import QueryPlan
 from fednb.wire.codec import decode_reply, encode
 
 if TYPE_CHECKING:
@@ -85,7 +86,11 @@ class HostileCoordinator:
         dataset: str = "clinic",
         **terms: Any,  # noqa: ANN401
     ) -> Contract:
-        """Return a contract as an honest scientist would draft it."""
+        """Return a contract as an honest scientist would draft it.
+
+        What can be asked without a run is, under a standing contract.
+        """
+        terms.setdefault("standing", isinstance(plan, QueryPlan))
         asked = Terms(dataset, "to see what happens", **terms)
         cards = self.cards(dataset, sites)
         return draft(plan, asked, cards, self.scientist, _no_network)

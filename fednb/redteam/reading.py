@@ -156,7 +156,7 @@ def changed(
         parameters=contract.parameters,
         privacy=contract.privacy,
         sites=len(contract.participants),
-        calls=contract.resources.calls,
+        calls=contract.resources.calls if contract.standing else 1,
         vectors_of=lambda _spec, n: {"update": n},
     )
     nonce = secrets.token_hex(16)

@@ -16,8 +16,9 @@ from fednb.records.tasks import (
     AnyPlan,
     EmbeddingPlan,
     EvaluationPlan,
-    StatisticsPlan,
     TrainingPlan,
+    covers,
+    names_of,
 )
 from fednb.site.verdicts import ALLOWED, deny, settle
 from fednb.site.work import RunState
@@ -193,16 +194,12 @@ def _query(call: Call, contract: Contract) -> Iterator[Decision]:
     except (msgspec.DecodeError, FednbError, UnicodeDecodeError) as error:
         yield deny("call.query", f"Not a plan: {error}", "malformed")
         return
-    approved = contract.steps[0]
-    asked: set[str] = set()
-    allowed: set[str] = set()
-    if isinstance(plan, StatisticsPlan) and isinstance(approved, StatisticsPlan):
-        asked = {*plan.columns, *([plan.by] if plan.by else [])}
-        allowed = {*approved.columns, *([approved.by] if approved.by else [])}
-    elif canonical(plan) != canonical(approved):
-        yield deny("call.query", "The query is of another kind.", "not-in-contract")
-    if not asked <= allowed or canonical(plan) != call.query:
-        reason = f"The contract does not name {sorted(asked - allowed)}."
+    approved = contract.steps[call.place.step]
+    if not covers(approved, plan) or canonical(plan) != call.query:
+        beyond = sorted(" ".join(name) for name in names_of(plan) - names_of(approved))
+        kinds = f"a {type(plan).__name__}; the step answers a {type(approved).__name__}"
+        named = f"The contract names no {', '.join(beyond)}."
+        reason = named if beyond else f"The query is {kinds}, as its canonical bytes."
         yield deny("call.query", reason, "not-in-contract")
 
 

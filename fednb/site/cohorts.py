@@ -32,7 +32,7 @@ from fednb.records.tasks import (
     AnyPlan,
     DescribePlan,
     EvaluationPlan,
-    StatisticsPlan,
+    QueryPlan,
     TrainingPlan,
 )
 from fednb.site.verdicts import ALLOWED
@@ -159,7 +159,7 @@ class Cohorts:
         patients
             Of the dataset, in the order of its table.
         """
-        if profile.exact or not isinstance(plan, DescribePlan | StatisticsPlan):
+        if profile.exact or not isinstance(plan, QueryPlan):
             return None
         new, places = self._places_of(patients)
         book = Book(profile, places, self._series)
@@ -273,11 +273,15 @@ def summed_statistics(contract: Contract, plan: AnyPlan) -> tuple[str, ...]:
     """
     if not any(output.kind == "masked" for output in contract.outputs):
         return ()
-    if isinstance(plan, StatisticsPlan):
-        return tuple(sorted({f"column:{name}" for name in plan.columns}))
     if isinstance(plan, SummedPlan):
         return (f"fit:{outcome_of(plan)}",)
-    return ("describe",) if isinstance(plan, DescribePlan) else ()
+    if not isinstance(plan, QueryPlan):
+        return ()
+    # how many have a value is part of a column's statistics, too
+    found = {f"column:{name}" for name in plan.columns or ()}
+    if isinstance(plan, DescribePlan):
+        found.add("describe")
+    return tuple(sorted(found))
 
 
 def outcome_of(plan: SummedPlan) -> str:

@@ -16,6 +16,7 @@ from fednb.privacy.disclosure import round_count
 from fednb.privacy.fits import FitBook
 from fednb.privacy.metrics import safe_evaluation_metrics, safe_training_metrics
 from fednb.privacy.rules import Safe
+from fednb.privacy.tables import DescribeLayout
 from fednb.records.arrays import unpack, unpack_all
 from fednb.records.carried import codes_of
 from fednb.records.code import Code
@@ -25,6 +26,7 @@ from fednb.records.tasks import (
     DescribePlan,
     EmbeddingPlan,
     EvaluationPlan,
+    QueryPlan,
     StatisticsPlan,
     TrainingPlan,
 )
@@ -119,7 +121,7 @@ class Executor:
 
     def is_light(self, work: Work) -> bool:
         """Whether the work runs in this process, within the call."""
-        kinds = DescribePlan | StatisticsPlan | SummedPlan
+        kinds = QueryPlan | SummedPlan
         return isinstance(work.plan, kinds)
 
     def execute(
@@ -231,7 +233,8 @@ class Executor:
         plan = work.plan
         book = work.page.book if work.page else None
         if isinstance(plan, DescribePlan):
-            vector, decisions = describe(_job(work), work.profile, book=book)
+            asked = DescribeLayout.from_plan(plan)
+            vector, decisions = describe(_job(work), work.profile, asked, book)
             return Product({"table": vector}, decisions, by_cell=True)
         if isinstance(plan, StatisticsPlan) and work.layout is not None:
             vector, decisions = statistics(_job(work), work.profile, work.layout, book)

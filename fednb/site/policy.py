@@ -25,7 +25,7 @@ from fednb.errors import HomeError, InputError
 from fednb.privacy.profiles import PROFILES, at_least_as_strict
 from fednb.records.carried import codes_in
 from fednb.records.outputs import Decision
-from fednb.records.tasks import DescribePlan, StatisticsPlan, TrainingPlan
+from fednb.records.tasks import QueryPlan, TrainingPlan
 from fednb.site.walls import Demand, Terms
 
 if TYPE_CHECKING:
@@ -339,7 +339,7 @@ def approves_itself(
         return False
     if "all" in policy.auto_approve:
         return True
-    harmless = all(isinstance(p, DescribePlan | StatisticsPlan) for p in contract.steps)
+    harmless = all(isinstance(p, QueryPlan) for p in contract.steps)
     return harmless and "statistics" in policy.auto_approve
 
 

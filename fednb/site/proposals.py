@@ -13,12 +13,13 @@ from fednb.privacy.dp import check_dp
 from fednb.privacy.egress import outputs_of
 from fednb.privacy.profiles import PROFILES
 from fednb.privacy.shares import check_shares, means_in
+from fednb.privacy.tables import DescribeLayout
 from fednb.records.carried import check_carried, training_of
 from fednb.records.edges import check_edges
 from fednb.records.tasks import (
     AnyPlan,
     DescribePlan,
-    StatisticsPlan,
+    QueryPlan,
     TrainingPlan,
     columns_of,
 )
@@ -102,7 +103,7 @@ def _outputs(contract: Contract, manifest: Manifest) -> Iterator[Decision]:
             parameters=contract.parameters,
             privacy=contract.privacy,
             sites=len(contract.participants),
-            calls=contract.resources.calls,
+            calls=contract.resources.calls if contract.standing else 1,
             vectors_of=strategy_vectors,
         )
     except FednbError as error:
@@ -119,13 +120,16 @@ def check_plan(plan: AnyPlan, manifest: Manifest) -> None:
     Raises
     ------
     FednbError
-        An unknown model, transform, strategy, column or modality.
+        An unknown model, transform, strategy, column or modality; or what is described
+        is left open. Of a modality that it lacks a site counts nobody.
     """
     known = [column.name for column in manifest.columns]
     missing = [name for name in columns_of(plan) if name not in known]
     trained = training_of(plan)
     if trained is not None:
         check_carried(trained)
+    if isinstance(plan, DescribePlan):
+        DescribeLayout.from_plan(plan)
     if isinstance(plan, TrainingPlan):
         models.validate(plan.network)
         transforms.validate(plan.transforms)
@@ -148,9 +152,10 @@ def _shape(contract: Contract) -> Iterator[Decision]:
         yield deny("contract.version", reason, "malformed")
     if contract.expires <= now:
         yield deny("contract.expiry", f"Expired at {contract.expires}.", "expired")
-    queries = all(isinstance(p, DescribePlan | StatisticsPlan) for p in contract.steps)
-    if contract.standing and not (queries and len(contract.steps) == 1):
-        reason = "A standing contract answers statistics and nothing else."
+    kinds = {type(p) for p in contract.steps if isinstance(p, QueryPlan)}
+    # one step a kind: a query is answered once, whoever relays it
+    if contract.standing and len(kinds) < len(contract.steps):
+        reason = "A standing contract answers statistics and descriptions, each once."
         yield deny("contract.standing", reason, "not-in-contract")
 
 

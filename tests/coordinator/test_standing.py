@@ -62,7 +62,7 @@ def test_owners_are_asked_once_over_notebooks():
 def test_one_that_waits_is_not_asked_for_again():
     shelf: list[Asked] = []
     for _ in range(2):
-        with pytest.raises(RunError, match="wait for the approval of a: request"):
+        with pytest.raises(RunError, match="waits for the approval of a: request"):
             Notebook(shelf, "pending").approved()
     assert len(shelf) == 1
     shelf[0].status["a"] = "approved"

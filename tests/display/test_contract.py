@@ -96,7 +96,7 @@ def make_contract(word: Words, **changes: object):
                 subgroups=(word("subgroup"),),
             ),
             StatisticsPlan((word("column"), word("column")), by=word("by")),
-            DescribePlan(),
+            DescribePlan((word("column"),), (word("modality"),)),
         ),
         "outputs": (
             OutputSpec(0, word("output"), "masked", 33210, 132840, 10, word("control")),

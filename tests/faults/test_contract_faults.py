@@ -268,7 +268,7 @@ def test_a_query_may_ask_no_more_than_its_contract(tables):
     reason = refused(
         tables, "a", query(tables, "a", contract, beyond), "not-in-contract"
     )
-    assert reason == "The contract does not name ['os_months']."
+    assert reason == "The contract names no column os_months."
 
 
 def test_a_query_is_bound_to_its_contract_run_and_words(tables):

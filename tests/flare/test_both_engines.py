@@ -22,7 +22,7 @@ ENDLESS = small(50, local_epochs=500)
 
 def statistics(world):
     """Return statistics; every owner is asked, once."""
-    with pytest.raises(RunError, match="wait for the approval of aspen, birch, dune"):
+    with pytest.raises(RunError, match="waits for the approval of aspen, birch, dune"):
         world.fed.statistics(DATASET, COLUMNS, by="sex")
     world.approve(world.fed.requests[0])
     found = world.fed.statistics(DATASET, COLUMNS, by="sex")

@@ -92,7 +92,8 @@ def test_a_missing_value_shows_in_no_count_of_any_task(tmp_path):
     tables["a"] = clinic("a", rows=65)
     tables["a"].loc[7, "os_months"] = np.nan
     with serve(tmp_path, tables) as fed:
-        described = own_table(fed, DescribePlan())
+        names = tuple(column.name for column in COLUMNS)
+        described = own_table(fed, DescribePlan(names, ()))
         assert described[: 1 + len(COLUMNS)].tolist() == [70.0] * (1 + len(COLUMNS))
         age, months = (
             own_table(fed, StatisticsPlan((c,))) for c in ("age", "os_months")

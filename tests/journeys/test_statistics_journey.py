@@ -159,8 +159,8 @@ def test_statistics_wait_for_every_owner(tmp_path):
             fed.statistics("clinic", ["age"])
         (request,) = fed.requests
         assert str(error.value) == (
-            "Statistics of 'clinic' wait for the approval of a, b, c: request "
-            f"{request.hash[:12]}, asked once."
+            "The standing contract of 'clinic' waits for the approval of a, b, c: "
+            f"request {request.hash[:12]}, asked once."
         )
         for site in SITES:
             fed.owner(site).requests[0].approve(note="aggregates only")
@@ -195,7 +195,7 @@ def test_a_notebook_that_starts_anew_asks_nobody_anew(tmp_path):
         fed.owner("b").requests[request.hash].revoke("enough")
         with pytest.raises(RefusedError):
             fed.statistics("clinic", ["age"])
-        with pytest.raises(RunError, match="wait for the approval of a, b, c"):
+        with pytest.raises(RunError, match="waits for the approval of a, b, c"):
             fed.statistics("clinic", ["age"])
         assert len(fed.requests) == 2
 
@@ -221,13 +221,35 @@ def test_a_federation_is_found_and_searched(private):
     assert len(private.datasets.search(min_subjects=61)) == 0
 
 
-def test_a_contract_of_statistics_has_no_run(fresh):
-    request = fresh.request(StatisticsPlan(("age",)), purpose="ages")
+def test_a_standing_contract_has_no_run(private):
+    private.statistics("clinic", ["age"])
+    standing = next(r for r in private.requests if r.contract.standing)
     with pytest.raises(PlanError) as caught:
-        request.start()
+        standing.start()
     assert str(caught.value) == (
-        "Statistics have no run: ask fed.statistics(dataset, columns)."
+        "A standing contract has no run: ask fed.statistics('clinic', columns) or "
+        "fed.describe('clinic')."
     )
+
+
+def test_a_request_of_statistics_is_one_run(private):
+    """What was asked for by hand is answered as asked, once, with a result."""
+    plan = StatisticsPlan(("age", "idh"), "sex", bins=4)
+    request = private.request(plan, purpose="ages", dataset="clinic")
+    assert not request.contract.standing
+    assert [o.times for o in request.contract.outputs] == [1]
+    result = request.start().result()
+    asked = private.statistics("clinic", ["age", "idh"], by="sex")
+    assert [c.levels for c in result.of("idh")] == [c.levels for c in asked.of("idh")]
+    assert all(len(c.counts) <= 4 for c in result.of("age"))
+    with pytest.raises(RunError, match="was run already"):
+        request.start()
+
+
+def test_one_name_stands_for_itself_and_no_site_is_nobody(private):
+    assert private.statistics("clinic", "age").of("age")[0].n == 180
+    with pytest.raises(InputError, match=r"^sites=\[\] asks nobody\. Name a site"):
+        private.statistics("clinic", ["age"], sites=[])
 
 
 def test_sites_that_have_a_dataset_are_asked_and_no_others(tmp_path):

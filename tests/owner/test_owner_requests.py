@@ -47,7 +47,7 @@ def test_a_request_says_what_the_contract_says(registered: SiteOwner, proposed: 
     request = registered.requests[0]
     assert request.contract == proposed[2]
     assert (request.purpose, request.requester) == ("how many there are", "Ada")
-    assert request.steps == (DescribePlan(),)
+    assert request.steps == (DescribePlan((), ()),)
     assert request.outputs == proposed[2].outputs
     assert request.status == "pending"
     assert request.received > 1.7e9

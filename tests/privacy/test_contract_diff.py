@@ -110,8 +110,8 @@ OTHERS = [
 LOOSER = [
     replace(BASE, version=2),
     replace(BASE, participants=PEOPLE[:2]),
-    replace(BASE, steps=(*BASE.steps, DescribePlan())),
-    replace(BASE, steps=(DescribePlan(), *BASE.steps[1:])),
+    replace(BASE, steps=(*BASE.steps, DescribePlan((), ()))),
+    replace(BASE, steps=(DescribePlan((), ()), *BASE.steps[1:])),
     replace(BASE, outputs=(UPDATE, replace(UPDATE, name="metrics"))),
     replace(BASE, columns=(*BASE.columns, Column("sex", "binary"))),
     replace(BASE, expires=BASE.expires + 1),
@@ -194,6 +194,22 @@ def test_another_embedding_is_another_question():
     ]
     before, after = (replace(BASE, steps=(plan,)) for plan in plans)
     assert [c.effect for c in contract_diff(before, after)] == ["changes"]
+
+
+def test_a_description_that_names_nothing_counts_nothing():
+    """A training that names no modality takes all; a description takes none."""
+
+    def effects(before: DescribePlan, after: DescribePlan) -> list[str]:
+        old, new = (replace(BASE, steps=(plan,)) for plan in (before, after))
+        return [change.effect for change in contract_diff(old, new)]
+
+    one, none = DescribePlan((), ("T1c",)), DescribePlan((), ())
+    assert effects(none, one) == ["loosens"]
+    assert effects(one, none) == ["tightens"]
+    assert effects(DescribePlan(("age",), ()), none) == ["tightens"]
+    assert effects(none, DescribePlan(("age",), ())) == ["loosens"]
+    everything = DescribePlan()
+    assert effects(none, everything) == effects(everything, none) == 2 * ["loosens"]
 
 
 def test_what_nobody_wrote_down_loosens(monkeypatch: pytest.MonkeyPatch):

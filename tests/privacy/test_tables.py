@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fednb.errors import InputError, UnknownNameError
+from fednb.errors import InputError, PlanError, UnknownNameError
 from fednb.privacy.histograms import Histogram
 from fednb.privacy.profiles import OPEN, STANDARD
 from fednb.privacy.summaries import summarise
@@ -20,7 +20,7 @@ from fednb.privacy.tables import (
     StatisticsLayout,
 )
 from fednb.records.datasets import Column
-from fednb.records.tasks import StatisticsPlan
+from fednb.records.tasks import DescribePlan, StatisticsPlan
 
 AGE = Column("age", "number", "years", 20.0, 100.0, 20.0)
 SEX = Column("sex", "category", levels=("F", "M"))
@@ -136,8 +136,21 @@ def test_what_cannot_be_laid_out_is_refused():
 
 def test_describing():
     layout = DescribeLayout(("age", "sex"), ("T1c",))
-    vector = layout.encode(50, {"age": 40, "sex": 0}, {"T1c": 30})
-    assert vector.tolist() == [50, 40, 0, 30]
-    assert layout.decode(vector * 2) == (100, {"age": 80, "sex": 0}, {"T1c": 60})
-    with pytest.raises(InputError, match="4 counts are expected"):
-        layout.decode(np.zeros(3))
+    vector = layout.encode([50, 40, 0, 30], exact=False)
+    assert vector.tolist() == [50, 40, 0, 30, 0, 0, 1, 0]
+    assert layout.encode([5, 4, 0, 3], exact=True).tolist() == [5, 4, 0, 3, 0, 0, 0, 0]
+    cell = layout.decode(vector * 2 + 1e-9)
+    assert cell.counts.tolist() == [100, 80, 0, 60]
+    assert cell.suppressed.tolist() == [0, 0, 2, 0]
+    with pytest.raises(InputError, match="8 elements are expected"):
+        layout.decode(np.zeros(4))
+
+
+def test_a_description_that_leaves_something_open_has_no_layout():
+    whole = DescribePlan(("age",), ())
+    assert DescribeLayout.from_plan(whole) == DescribeLayout(("age",), ())
+    for plan in (DescribePlan(), DescribePlan(("age",)), DescribePlan(None, ())):
+        with pytest.raises(InputError, match="must name its columns and its modal"):
+            DescribeLayout.from_plan(plan)
+    with pytest.raises(PlanError, match=r"each name once; columns = \('age', 'age'\)"):
+        DescribePlan(("age", "age"))

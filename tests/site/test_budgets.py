@@ -228,7 +228,7 @@ def test_calls_at_the_same_time_never_share_what_is_left(home: Home):
 def test_what_needs_no_budget_is_let_through(home: Home):
     budgets = Budgets(home)
     plain = msgspec.structs.replace(PLAN, dp=None)
-    for plan in (plain, DescribePlan()):
+    for plan in (plain, DescribePlan((), ())):
         contract = contract_of(steps=(plan,))
         assert budgets.reserve(work(contract=contract), contract, 0.1, DELTA).allow
         budgets.let_go(work(contract=contract))

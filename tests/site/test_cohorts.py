@@ -104,7 +104,7 @@ def test_only_tables_that_hide_something_have_a_page(cohorts, contract):
     cox = CoxPlan(covariates=("age",), duration="os_months", event="death")
     assert cohorts.page(contract, PLAN, IDS, OPEN) is None
     assert cohorts.page(contract, cox, IDS, STANDARD) is None
-    assert cohorts.page(contract, DescribePlan(), IDS, STANDARD) is not None
+    assert cohorts.page(contract, DescribePlan((), ()), IDS, STANDARD) is not None
 
 
 def test_no_patient_can_be_read_from_the_store(tmp_path):
@@ -145,9 +145,13 @@ def test_sums_over_sets_that_differ_by_one_site_are_refused(tmp_path):
         reason = refused(fed, "a", query(fed, "a", fewer), "participants")
         assert "differs by d alone" in reason
         released(fed, "a", query(fed, "a", everybody))
-        # the other statistic, and tables of one site by itself, are not concerned
-        described = approved(fed, drafted(fed, DescribePlan(), sites=["a", "b", "c"]))
-        released(fed, "a", query(fed, "a", described, DescribePlan()))
+        # how many have an age is in the sum of the ages, too
+        counted = DescribePlan(("idh", "age"), ())
+        described = approved(fed, drafted(fed, counted, sites=["a", "b", "c"]))
+        ask = query(fed, "a", described, counted)
+        assert "differs by d alone" in refused(fed, "a", ask, "participants")
+        # another statistic, and tables of one site by itself, are not concerned
+        released(fed, "a", query(fed, "a", described, DescribePlan(("idh",), ())))
         alone = approved(fed, drafted(fed, sites=["a"]))
         _, release = released(fed, "a", query(fed, "a", alone))
         assert unpack(release.outputs[0].data).size

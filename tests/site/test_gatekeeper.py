@@ -244,7 +244,11 @@ def test_a_mock_of_an_unknown_dataset_is_refused(tables):
 
 def test_a_query_of_another_kind_is_refused(tables):
     contract = approved(tables, drafted(tables, DescribePlan()))
-    assert refused(tables, "a", query(tables, "a", contract), "not-in-contract")
+    reason = refused(tables, "a", query(tables, "a", contract), "not-in-contract")
+    assert reason == (
+        "The query is a StatisticsPlan; the step answers a DescribePlan, as its "
+        "canonical bytes."
+    )
     ask = query(tables, "a", contract, COX)
     assert refused(tables, "a", ask, "not-in-contract")
 

@@ -300,7 +300,9 @@ class Conversation:
         if self.profile.exact:
             return
         counts = whole
-        if isinstance(self.plan, StatisticsPlan):
+        if isinstance(self.plan, DescribePlan):
+            counts = DescribeLayout.from_plan(self.plan).decode(whole).counts
+        elif isinstance(self.plan, StatisticsPlan):
             layout = StatisticsLayout.from_plan(self.plan, self.contract.columns)
             cells = layout.decode(whole).values()
             counts = np.concatenate(
@@ -313,9 +315,9 @@ class Conversation:
         least = self.world.profile.threshold
         rows = self.world.tables[site]
         if isinstance(self.plan, DescribePlan):
-            columns = DescribeLayout(tuple(c.name for c in DECLARED), ())
-            shown = columns.decode(np.asarray(vector, dtype=float))[1]
-            for name, n in shown.items():
+            names = self.plan.columns
+            cell = DescribeLayout.from_plan(self.plan).decode(np.asarray(vector))
+            for name, n in zip(names, cell.counts[1:], strict=False):
                 assert n == 0 or rows[name].notna().sum() >= least
             return
         layout = StatisticsLayout.from_plan(self.plan, self.contract.columns)

@@ -42,7 +42,7 @@ def contract_of(*steps: object, **changes: object):
         "purpose": "",
         "dataset": "glioma",
         "participants": (),
-        "steps": steps or (DescribePlan(),),
+        "steps": steps or (DescribePlan((), ()),),
         "outputs": (),
         "privacy": Privacy(),
         "resources": Resources(),
@@ -221,10 +221,10 @@ STUDY = CoxPlan(StudyPlan.embedding_of(1), duration="os_months", event="death")
 @pytest.mark.parametrize(
     ("auto", "steps", "approved"),
     [
-        ((), (DescribePlan(),), False),
-        (("statistics",), (DescribePlan(),), True),
+        ((), (DescribePlan((), ()),), False),
+        (("statistics",), (DescribePlan((), ()),), True),
         (("statistics",), (QUERY,), True),
-        (("statistics",), (QUERY, DescribePlan()), True),
+        (("statistics",), (QUERY, DescribePlan((), ())), True),
         (("statistics",), (TRAINING,), False),
         (("statistics",), (QUERY, TRAINING), False),
         (("statistics",), (QUERY, STUDY), False),

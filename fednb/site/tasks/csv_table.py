@@ -106,11 +106,12 @@ class _Columns:
     def take(self, rows: Sequence[Sequence[str]]) -> None:
         """Append a block of rows."""
         width = len(self.header)
-        self.problems += [
-            f"the table's row {i} has {len(row)} values; its header has {width}"
-            for i, row in enumerate(rows, start=self.rows + 1)
-            if len(row) != width
-        ]
+        if {*map(len, rows)} != {width}:
+            self.problems += [
+                f"the table's row {i} has {len(row)} values; its header has {width}"
+                for i, row in enumerate(rows, start=self.rows + 1)
+                if len(row) != width
+            ]
         first, self.rows = self.rows, self.rows + len(rows)
         if self.problems:
             return
@@ -145,7 +146,7 @@ def _read(file: Path, texts: frozenset[str]) -> _Columns:
     """Read the file, some columns as text."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            lines = (line for line in csv.reader(stream, strict=True) if line)
+            lines = filter(None, csv.reader(stream, strict=True))
             header = next(lines, [])
             found = _Columns(header, texts, _lines(file))
             for block in _blocks(lines):

@@ -8,13 +8,15 @@ import numpy as np
 
 from fednb.errors import UnknownNameError
 from fednb.privacy.differencing import Book
-from fednb.privacy.tables import DescribeLayout, levels_of
+from fednb.privacy.rules import PATIENTS
+from fednb.privacy.tables import levels_of
 from fednb.site.tasks.table import codes, count_cell, numbers, table_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fednb.privacy.profiles import Profile
+    from fednb.privacy.tables import DescribeLayout
     from fednb.records.datasets import Column, Manifest
     from fednb.records.outputs import Decision
     from fednb.site.tasks.job import Job
@@ -24,10 +26,7 @@ if TYPE_CHECKING:
 
 
 def describe(
-    job: Job,
-    profile: Profile,
-    layout: DescribeLayout | None = None,
-    book: Book | None = None,
+    job: Job, profile: Profile, layout: DescribeLayout, book: Book | None = None
 ) -> tuple[NDArray[np.float64], tuple[Decision, ...]]:
     """Return a site's rounded counts, and the decisions behind them.
 
@@ -38,7 +37,8 @@ def describe(
     profile
         The stricter of the site's and the contract's.
     layout
-        Columns and modalities to count; all of the manifest's by default.
+        Columns and modalities to count, the same at every site; of a modality that the
+        site lacks it counts nobody.
     book
         Earlier answers; takes up those of this table. None: there are none.
 
@@ -57,30 +57,23 @@ def describe(
     DatasetError
         The table cannot be read.
     """
-    manifest = job.manifest
-    layout = layout or DescribeLayout.of(manifest)
     table = table_of(job)
-    declared = {column.name: column for column in manifest.columns}
-    patients = len(manifest.patients)
-    book = book or Book.blank(profile, patients)
-    decisions: list[Decision] = []
-
-    def shown(name: str, members: Members) -> int:
-        return count_cell(book, profile, name, members, decisions)
-
-    subjects = shown("", np.ones(patients, dtype=np.bool_))
-    columns = {}
+    patients = len(job.manifest.patients)
+    cohorts = [("", np.ones(patients, dtype=np.bool_))]
+    declared = {column.name: column for column in job.manifest.columns}
     for name in layout.columns:
         if name not in declared:
             raise UnknownNameError("column", name, declared)
-        columns[name] = shown(f"{name}?", _present(table, declared[name]))
-    having = _having(manifest)
+        cohorts.append((f"{name}?", _present(table, declared[name])))
+    having = _having(job.manifest)
     nobody = np.zeros(patients, dtype=np.bool_)
-    modalities = {
-        name: shown(f"volume {name}", having.get(name, nobody))
-        for name in layout.modalities
-    }
-    return layout.encode(subjects, columns, modalities), tuple(decisions)
+    for name in layout.modalities:
+        cohorts.append((f"volume {name}", having.get(name, nobody)))
+    book = book or Book.blank(profile, patients)
+    reason = f"{patients} rows, each another patient"
+    decisions = [PATIENTS.decide(reason, profile, allow=True)]
+    counts = [count_cell(book, profile, *cohort, decisions) for cohort in cohorts]
+    return layout.encode(counts, exact=profile.exact), tuple(decisions)
 
 
 def _present(table: Table, column: Column) -> Members:

@@ -227,16 +227,21 @@ def test_describe_counts_patients_and_rounds(job_of):
         for patient, modality, scan in (*scans, ("p1", "FLAIR", 0))
     )
     job = job_of(frame, volumes)
-    vector, decisions = describe(job, STANDARD)
-    subjects, columns, modalities = DescribeLayout.of(job.manifest).decode(vector)
-    assert subjects == 50
+    layout = DescribeLayout(("age", "sex", "idh"), ("FLAIR", "T1c"))
+    vector, decisions = describe(job, STANDARD, layout)
+    cell = layout.decode(vector)
     # 41 have an age and 43 a sex: how few of 46 have none would show by subtraction
     assert (frame["age"].notna().sum(), (frame["sex"] != "").sum()) == (41, 43)
-    assert columns == {"age": 50, "sex": 50, "idh": 50}
-    assert modalities == {"FLAIR": 0, "T1c": 20}
+    assert cell.counts.tolist() == [50, 50, 50, 50, 0, 20]
+    assert cell.suppressed.tolist() == [0, 0, 0, 0, 1, 0]
     denied = [d.rule for d in decisions if not d.allow]
     assert denied == 3 * ["disclosure.12-differencing"] + ["disclosure.2-threshold"]
-    assert describe(job, OPEN)[0][-2:].tolist() == [1, 17]
+    exact = layout.decode(describe(job, OPEN, layout)[0])
+    assert exact.counts.tolist() == [46, 41, 43, 46, 1, 17]
+    assert not exact.suppressed.any()
+    # a modality that a site lacks is one that nobody has
+    lacking = DescribeLayout((), ("PET",))
+    assert describe(job, OPEN, lacking)[0].tolist() == [46, 0, 0, 0]
     with pytest.raises(UnknownNameError, match="Unknown column 'size'"):
         describe(job, OPEN, DescribeLayout(("size",), ()))
 
@@ -285,7 +290,11 @@ def test_a_missing_table_and_other_patients_are_refused(job_of, tmp_path):
     job = job_of(cohort(0, 30))
     fewer = msgspec.structs.replace(job.manifest, patients=("p0",))
     with pytest.raises(DatasetError, match="the table has 30 patients, the manifest 1"):
-        describe(msgspec.structs.replace(job, manifest=fewer), STANDARD)
+        describe(
+            msgspec.structs.replace(job, manifest=fewer),
+            STANDARD,
+            DescribeLayout((), ()),
+        )
 
 
 def test_a_column_that_is_no_number_late_in_a_long_table_is_text(tmp_path):

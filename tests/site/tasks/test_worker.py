@@ -119,7 +119,7 @@ def test_every_torch_plan_has_a_task_and_others_do_not(
         result = run(hospital.job(each, embedding="e"), Sink())
         assert name in result.vectors, result.detail
         assert np.isfinite(unpack(result.vectors[name])).all()
-    refused = run(hospital.job(DescribePlan()), Sink())
+    refused = run(hospital.job(DescribePlan((), ())), Sink())
     assert refused.error == "InputError"
     assert "no task for DescribePlan" in refused.detail
 
