@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -72,7 +71,6 @@ class Cohorts:
         self._placed: dict[tuple[str, ...], Places] = {}
         self._series: dict[str, Series] = {}
         self._read = (0, 0)
-        self._salted = lru_cache(maxsize=8)(self._salted_anew)
 
     def check_sites(
         self, contract: Contract, plan: AnyPlan, profile: Profile
@@ -221,7 +219,7 @@ class Cohorts:
         known = self._placed.get(patients)
         if known is not None:
             return b"", known
-        salted = self._salted(patients)
+        salted = [self._keys.salted("cohort", p)[:_ID_BYTES] for p in patients]
         new = [one for one in salted if one not in self._places]
         after = {one: len(self._places) + i for i, one in enumerate(new)}
         places = [self._places.get(one, after.get(one, -1)) for one in salted]
@@ -232,9 +230,6 @@ class Cohorts:
                 self._placed.clear()
             self._placed[patients] = found
         return b"".join(new), found
-
-    def _salted_anew(self, patients: tuple[str, ...]) -> tuple[bytes, ...]:
-        return tuple(self._keys.salted("cohort", p)[:_ID_BYTES] for p in patients)
 
     def _catch_up(self) -> None:
         """Read what was committed since the last call."""
