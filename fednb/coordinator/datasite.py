@@ -13,7 +13,7 @@ from fednb.coordinator.site_link import SiteLink
 from fednb.display import html, text
 from fednb.display.hooks import Shown
 from fednb.display.named import Named
-from fednb.errors import InputError, IntegrityError
+from fednb.errors import InputError, IntegrityError, WireError
 from fednb.privacy.signatures import signature_holds
 from fednb.records.datasets import DatasetCard
 from fednb.records.keys import digits_of, site_fingerprint
@@ -140,11 +140,13 @@ class DatasiteProxy(SiteLink, Shown):
             A card is not signed by the key that it names, or the site's keys are not
             those that the scientist trusts: says which they were and are, and what to
             do.
+        WireError
+            A card cannot be read.
         """
         reply = self.answer(Browse(), Publication)
         cards = []
         for body, signature in zip(reply.bodies, reply.signatures, strict=True):
-            card = msgspec.json.decode(body, type=DatasetCard)
+            card = self._card(body)
             mark = site_fingerprint(card.signing_key, card.agreement_key)
             trusted = self.known.first(self.name, mark)
             if trusted != mark:
@@ -170,7 +172,7 @@ class DatasiteProxy(SiteLink, Shown):
             The site publishes under other keys.
         """
         reply = self.answer(Browse(), Publication)
-        cards = [msgspec.json.decode(b, type=DatasetCard) for b in reply.bodies]
+        cards = [self._card(body) for body in reply.bodies]
         named = {
             site_fingerprint(card.signing_key, card.agreement_key) for card in cards
         }
@@ -182,6 +184,16 @@ class DatasiteProxy(SiteLink, Shown):
             )
             raise IntegrityError(message, self.name)
         self.known.accept(self.name, named.pop())
+
+    def _card(self, body: bytes) -> DatasetCard:
+        try:
+            return msgspec.json.decode(body, type=DatasetCard)
+        except msgspec.DecodeError as error:
+            message = (
+                f"A card of {self.name} cannot be read: {error}. The site may run "
+                "another version of fednb; ask the site owner."
+            )
+            raise WireError(message, self.name) from error
 
     def _changed(self, before: str, now: str) -> IntegrityError:
         message = (

@@ -51,7 +51,7 @@ from fednb.records.tasks import DescribePlan, StatisticsPlan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fednb.coordinator.datasite import DatasetProxy, DatasiteProxy
+    from fednb.coordinator.datasite import DatasiteProxy
     from fednb.coordinator.mockdata import DryRunner
     from fednb.display.html import Html
     from fednb.records.datasets import DatasetCard
@@ -107,15 +107,13 @@ class Federation(Shown):
 
     @property
     def datasets(self) -> DatasetIndex:
-        """All datasets that can be found now; sites that are down are named."""
-        found: list[DatasetProxy] = []
-        away = []
-        for name in sorted(self._proxies):
-            try:
-                found += self._proxies[name].datasets.values()
-            except SiteDownError:
-                away.append(name)
-        return DatasetIndex(found, away)
+        """All datasets that can be found now; other sites are named, with the cause.
+
+        A site is named that is down, refuses, or publishes under keys that are not
+        those that the scientist trusts; asked by itself, ``fed[site].datasets``, it
+        raises the error.
+        """
+        return DatasetIndex.of(self._proxies)
 
     @property
     def requests(self) -> tuple[Request, ...]:
@@ -130,7 +128,11 @@ class Federation(Shown):
     def runs(self) -> tuple[Run, ...]:
         """All runs, newest first."""
         lines = self._client.ask(ListRuns(), RunLines).runs
-        return tuple(self.run(line.run) for line in lines)
+        contracts = {r.hash: r.contract for r in self.requests}
+        return tuple(
+            Run(line.run, contracts[line.contract], self._client, _seen=[line])
+            for line in lines
+        )
 
     def run(self, run: str) -> Run:
         """Attach to a run by its id."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
 from fednb.display import html, text
 from fednb.display.hooks import Shown
 from fednb.display.named import Named
-from fednb.errors import InputError
+from fednb.errors import (
+    InputError,
+    IntegrityError,
+    RefusedError,
+    SiteDownError,
+    WireError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +25,9 @@ if TYPE_CHECKING:
     from fednb.records.service import SiteLine
 
 
-_FOUND_HEADERS = ("site", "dataset", "subjects", "modalities", "summary")
+_MAX_REASON: Final = 1000
+"""Characters of why a site is not listed: it names two keys and what to do."""
+_FOUND_HEADERS: Final = ("site", "dataset", "subjects", "modalities", "summary")
 
 
 class Sites(Named["DatasiteProxy"]):
@@ -58,12 +66,28 @@ class DatasetIndex(Shown):
     found
         In site-name order.
     away
-        Sites that could not be asked.
+        Why a site's datasets are not among them, by its name.
     """
 
-    def __init__(self, found: Sequence[DatasetProxy], away: Sequence[str] = ()) -> None:
+    def __init__(
+        self, found: Sequence[DatasetProxy], away: Mapping[str, str] | None = None
+    ) -> None:
         self._found = tuple(found)
-        self.away = tuple(away)
+        self.away = dict(away or {})
+
+    @classmethod
+    def of(cls, sites: Mapping[str, DatasiteProxy]) -> DatasetIndex:
+        """Ask every site what it publishes; one that does not answer is named."""
+        found: list[DatasetProxy] = []
+        away = {}
+        for name, site in sorted(sites.items()):
+            try:
+                found += site.datasets.values()
+            except SiteDownError:
+                away[name] = "It cannot be reached now."
+            except (RefusedError, WireError, IntegrityError) as error:
+                away[name] = str(error)
+        return cls(found, away)
 
     def __iter__(self) -> Iterator[DatasetProxy]:
         return iter(self._found)
@@ -122,16 +146,18 @@ class DatasetIndex(Shown):
             for d in self._found
         ]
 
-    def _unasked(self) -> str:
-        """Say whose datasets are not listed; empty: all are."""
-        return f"Not reached: {', '.join(self.away)}." if self.away else ""
+    def _unlisted(self) -> list[str]:
+        """Say whose datasets are not listed, and why; one line a site."""
+        return [f"Not listed: {name}. {why}" for name, why in self.away.items()]
 
     def _text(self) -> str:
         table = text.table(_FOUND_HEADERS, self._rows())
-        return "\n".join(filter(None, (table, self._unasked())))
+        lines = (text.visible(line, _MAX_REASON) for line in self._unlisted())
+        return "\n".join((table, *lines))
 
     def _html(self) -> Html:
         table = html.table(_FOUND_HEADERS, self._rows())
         if not self.away:
             return table
-        return html.element("div", table, html.element("p", self._unasked()))
+        lines = [html.escape(line, _MAX_REASON) for line in self._unlisted()]
+        return html.element("div", table, *(html.element("p", one) for one in lines))

@@ -42,14 +42,32 @@ def test_a_changed_key_is_noticed_and_accepted_by_its_fingerprint(tmp_path):
             assert site.datasets["clinic"].card.signing_key
 
 
-def test_keys_that_one_notebook_saw_are_asked_for_in_all_later_ones(tmp_path):
-    """An attacker sets up a site of the same name, with keys of their own."""
-    homes = {name: tmp_path / name for name in "abc"}
-    with federate(tmp_path) as fed:
+def impersonated(folder):
+    """Let an attacker set up a site a with keys of their own; return a's card too."""
+    with federate(folder) as fed:
         before = fed["a"].datasets["clinic"].card
-    shutil.rmtree(tmp_path / "a")
-    federate(tmp_path / "attacker").close()
-    shutil.move(tmp_path / "attacker" / "a", tmp_path / "a")
+        assert not fed.datasets.away
+    shutil.rmtree(folder / "a")
+    federate(folder / "attacker").close()
+    shutil.move(folder / "attacker" / "a", folder / "a")
+    return {name: folder / name for name in "abc"}, before
+
+
+def test_the_other_sites_are_listed_all_the_same(tmp_path):
+    homes, _ = impersonated(tmp_path)
+    with Federation(homes, tmp_path / "coordinator") as fed:
+        for found in (fed.datasets, fed.datasets.search("clinic")):
+            assert [d.card.site for d in found] == ["b", "c"]
+            assert list(found.away) == ["a"]
+            for words in (repr(found), found._repr_html_()):
+                assert "Not listed: a. The keys of a changed: they were " in words
+                assert "earlier ones name the old keys." in words
+        with pytest.raises(IntegrityError, match="The keys of a changed"):
+            _ = fed["a"].datasets
+
+
+def test_keys_that_one_notebook_saw_are_asked_for_in_all_later_ones(tmp_path):
+    homes, before = impersonated(tmp_path)
     asked = {"purpose": "to be tricked", "dataset": "clinic"}
     with Federation(homes, tmp_path / "coordinator") as fed:
         theirs = fed.owner("a").fingerprint
@@ -57,6 +75,8 @@ def test_keys_that_one_notebook_saw_are_asked_for_in_all_later_ones(tmp_path):
             fed.request(StatisticsPlan(("age",)), **asked)
         with pytest.raises(IntegrityError, match="The keys of a changed"):
             fed.statistics("clinic", ["age"])
+        with pytest.raises(IntegrityError, match="The keys of a changed"):
+            fed.describe("clinic")
         with pytest.raises(IntegrityError, match="The keys of a changed"):
             fed["a"].mock_files("clinic")
         assert not fed.requests

@@ -85,10 +85,11 @@ def test_an_owner_reads_all_problems_of_a_table_at_once(tmp_path: Path):
 
 def test_a_list_of_datasets_names_the_sites_that_were_not_reached(tmp_path):
     with federate(tmp_path) as fed:
-        assert fed.datasets.away == ()
-        assert "Not reached" not in repr(fed.datasets)
+        assert fed.datasets.away == {}
+        assert "Not listed" not in repr(fed.datasets)
         fed.transport.take_down("b")
         for found in (fed.datasets, fed.datasets.search("clinic")):
             assert [d.card.site for d in found] == ["a", "c"]
-            assert repr(found).endswith("\nNot reached: b.")
-            assert "<p>Not reached: b.</p>" in found._repr_html_()
+            line = "Not listed: b. It cannot be reached now."
+            assert repr(found).endswith(f"\n{line}")
+            assert f"<p>{line}</p>" in found._repr_html_()
