@@ -59,7 +59,11 @@ def add_dataset(  # noqa: PLR0913  (a command's options are its arguments)
     *,
     table: Annotated[Path, typer.Option(help="CSV with a column patient_id.")],
     images: Annotated[
-        Path | None, typer.Option(help="Folder <patient>/<modality>.nii.gz.")
+        Path | None,
+        typer.Option(
+            help="Folder <patient>/<modality>.nii.gz, or <patient>/<modality>/ with "
+            "the slices of a DICOM series."
+        ),
     ] = None,
     columns: Annotated[
         Path | None,

@@ -1,26 +1,36 @@
-"""Read a DICOM series as one volume in RAS (extra ``dicom``)."""
+"""Read a DICOM series as one volume in RAS (extra ``dicom``).
+
+Pixels, geometry and the rescaling of values are read; names of patients, dates and all
+else that a header says is not looked at, and goes nowhere.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from fednb.errors import DatasetError, DependencyError
+from fednb.imaging.headers import MAX_VOLUME_BYTES
 from fednb.imaging.orientation import affine_in_ras, orientation_of, to_ras
-from fednb.imaging.readers import Volume
+from fednb.imaging.readers import HashedVolume, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
     from types import ModuleType
 
     from numpy.typing import NDArray
 
 # A gap between slices that differs from the others by more than this share of the
 # usual is a missing slice, not a rounding of the header.
-_GAP = 0.1
+_GAP: Final = 0.1
+
+_INDEX: Final = "DICOMDIR"
+"""A list of contents, which media carry beside their images."""
 
 
 def read_dicom_series(folder: Path) -> Volume:
@@ -39,10 +49,59 @@ def read_dicom_series(folder: Path) -> Volume:
         A file is not DICOM, the folder holds no or several series, a slice is
         missing, or a slice lacks its position.
     """
-    slices = _read_slices(folder, _pydicom())
+    return read_hashed_series(folder).volume
+
+
+def read_hashed_series(folder: Path) -> HashedVolume:
+    """Read every file of a series once, for its voxels and for the hash of all.
+
+    Parameters
+    ----------
+    folder
+        As for `read_dicom_series`.
+
+    Raises
+    ------
+    DependencyError, DatasetError
+        As for `read_dicom_series`.
+    """
+    pydicom = _pydicom()
+    files = _file_bytes(folder)
+    size = sum(len(raw) for raw in files.values())
+    hashes = {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}
+    volume = _volume(_read_slices(folder, files, pydicom), folder)
+    return HashedVolume(volume, oriented=True, bytes=size, sha256=series_hash(hashes))
+
+
+def series_files(folder: Path) -> list[Path]:
+    """Return the files of a series, by name: all that are not hidden."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and path.name != _INDEX and not path.name.startswith(".")
+    )
+
+
+def series_hash(hashes: dict[str, str]) -> str:
+    """Return the hash of a series, from those of its files by name.
+
+    Parameters
+    ----------
+    hashes
+        SHA-256 by file name, in any order.
+    """
+    lines = "".join(f"{name}\0{hashes[name]}\n" for name in sorted(hashes))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _volume(slices: list[Any], folder: Path) -> Volume:
+    """Put slices together: sorted, rescaled, turned to RAS."""
     problems = _series_problems(slices)
     if problems:
-        raise DatasetError(f"{folder.name}: {text}" for text in problems)
+        where = _where(folder)
+        raise DatasetError(f"{where}: {text}" for text in problems)
     row, column = np.array(slices[0].ImageOrientationPatient, float).reshape(2, 3)
     normal = np.cross(row, column)
     slices.sort(key=lambda one: float(normal @ _position(one)))
@@ -59,6 +118,11 @@ def read_dicom_series(folder: Path) -> Volume:
     return _to_ras(data, np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps, folder)
 
 
+def _where(folder: Path) -> str:
+    """Name a series as its owner knows it: the patient's folder, and its own."""
+    return f"{folder.parent.name}/{folder.name}"
+
+
 def _pydicom() -> ModuleType:
     """Import pydicom, or say which extra has it."""
     try:
@@ -67,19 +131,35 @@ def _pydicom() -> ModuleType:
         raise DependencyError("pydicom", "dicom") from error
 
 
-def _read_slices(folder: Path, pydicom: ModuleType) -> list[Any]:
-    """Read every file of the folder."""
-    slices, problems = [], []
-    paths = (
-        sorted(p for p in folder.iterdir() if p.is_file()) if folder.is_dir() else []
-    )
-    for path in paths:
-        try:
-            slices.append(pydicom.dcmread(path))
-        except (pydicom.errors.InvalidDicomError, OSError, EOFError) as error:
-            problems.append(f"{folder.name}/{path.name}: is not DICOM ({error})")
+def _file_bytes(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file, no more together than a volume may have."""
+    paths = series_files(folder)
+    where = _where(folder)
     if not paths:
-        problems.append(f"{folder.name}: no such folder, or it holds no files")
+        raise DatasetError([f"{where}: no such folder, or it holds no files"])
+    try:
+        size = sum(path.stat().st_size for path in paths)
+        if size > MAX_VOLUME_BYTES:
+            text = f"has {size} bytes; at most {MAX_VOLUME_BYTES} are read"
+            raise DatasetError([f"{where}: {text}"])
+        return {path.name: path.read_bytes() for path in paths}
+    except OSError as error:
+        raise DatasetError([f"{where}: cannot be read ({error.strerror})"]) from error
+
+
+def _read_slices(
+    folder: Path, files: dict[str, bytes], pydicom: ModuleType
+) -> list[Any]:
+    """Parse every file of the folder."""
+    slices, problems = [], []
+    for name, raw in files.items():
+        try:
+            one = pydicom.dcmread(io.BytesIO(raw))
+        except (pydicom.errors.InvalidDicomError, OSError, EOFError) as error:
+            problems.append(f"{_where(folder)}/{name}: is not DICOM ({error})")
+            continue
+        one.filename = str(folder / name)
+        slices.append(one)
     if problems:
         raise DatasetError(problems)
     return slices
@@ -88,10 +168,19 @@ def _read_slices(folder: Path, pydicom: ModuleType) -> list[Any]:
 def _series_problems(slices: Sequence[Any]) -> list[str]:
     """Return what keeps these files from being one volume."""
     needed = ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing")
-    for name in (*needed, "PixelData"):
+    for name in (*needed, "Rows", "Columns", "PixelData"):
         missing = sum(not hasattr(one, name) for one in slices)
         if missing:
             return [f"{missing} of {len(slices)} files have no {name}"]
+    frames = max(int(getattr(one, "NumberOfFrames", 1) or 1) for one in slices)
+    if frames > 1:
+        text = (
+            f"a file holds {frames} frames; export single frames, or convert to NIfTI"
+        )
+        return [text]
+    voxels = len(slices) * int(slices[0].Rows) * int(slices[0].Columns)
+    if 4 * voxels > MAX_VOLUME_BYTES:
+        return [f"{voxels} voxels are more than can be read"]
     problems = []
     for name in ("SeriesInstanceUID", "Rows", "Columns", "PixelSpacing"):
         seen = {str(getattr(one, name, "")) for one in slices}
@@ -117,23 +206,28 @@ def _step(slices: Sequence[Any], normal: NDArray[np.float64], folder: Path) -> f
     usual = float(np.median(gaps))
     if usual <= 0 or np.abs(gaps - usual).max() > _GAP * usual:
         seen = f"gaps {gaps.min():.2f} to {gaps.max():.2f} mm"
-        raise DatasetError([f"{folder.name}: slices are missing or doubled: {seen}"])
+        raise DatasetError([f"{_where(folder)}: slices are missing or doubled: {seen}"])
     return usual
 
 
 def _pixels(one: Any, folder: Path) -> NDArray[np.float32]:  # noqa: ANN401  pydicom
     """Return a slice's pixels in the scanner's units."""
+    where = f"{_where(folder)}/{Path(one.filename).name}"
     try:
         pixels = np.asarray(one.pixel_array, dtype=np.float32)
+        slope = float(getattr(one, "RescaleSlope", 1.0))
+        intercept = float(getattr(one, "RescaleIntercept", 0.0))
     except (AttributeError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise DatasetError([f"{folder.name}: pixels unreadable ({error})"]) from error
+        text = f"pixels unreadable ({error}); export it again"
+        raise DatasetError([f"{where}: {text}"]) from error
     if pixels.ndim != 2:
-        text = f"a file has pixels of shape {pixels.shape}; single frames are needed"
-        raise DatasetError([f"{folder.name}: {text}"])
-    slope = float(getattr(one, "RescaleSlope", 1.0))
-    return pixels * np.float32(slope) + np.float32(
-        getattr(one, "RescaleIntercept", 0.0)
-    )
+        text = f"has pixels of shape {pixels.shape}; single grey frames are needed"
+        raise DatasetError([f"{where}: {text}"])
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = pixels * np.float32(slope) + np.float32(intercept)
+    if not np.isfinite(values).all():
+        raise DatasetError([f"{where}: has voxels that are NaN or infinite"])
+    return values
 
 
 def _to_ras(
@@ -142,7 +236,7 @@ def _to_ras(
     """Turn an array with its affine to RAS."""
     orientation = orientation_of(affine)
     if orientation is None:
-        raise DatasetError([f"{folder.name}: spacing or orientation is not usable"])
+        raise DatasetError([f"{_where(folder)}: spacing or orientation is not usable"])
     turned = to_ras(data, orientation)
     ras = affine_in_ras(affine, orientation, data.shape)
     x, y, z = (float(v) for v in np.linalg.norm(ras[:3, :3], axis=0))

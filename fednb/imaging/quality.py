@@ -1,7 +1,8 @@
 """Survey a dataset before it is registered: all problems at once, then a manifest.
 
 A dataset is a folder ``images/<patient>/<modality>.nii.gz`` and a CSV table with the
-column ``patient_id``. Every file is read once, for its voxels and for its hash.
+column ``patient_id``. In place of a file there may be a folder with the slices of one
+DICOM series. Every file is read once, for its voxels and for its hash.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from fednb.errors import DatasetError
-from fednb.imaging.readers import read_hashed
+from fednb.imaging.sources import read_source
 from fednb.imaging.tables import (
     MAX_LABEL,
     PATIENT,
@@ -25,7 +26,7 @@ from fednb.imaging.tables import (
 from fednb.records.datasets import Manifest, VolumeFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -61,7 +62,7 @@ class Survey:
 
 @dataclass(frozen=True)
 class _Found:
-    """One file in a patient's folder."""
+    """One file, or one folder of a series, in a patient's folder."""
 
     patient: str
     modality: str
@@ -165,18 +166,37 @@ def _find(images: Path, patients: Sequence[str]) -> tuple[list[_Found], list[str
         if not files:
             empty.append(patient)
     if empty:
-        problems.append(f"patients without images: {_some(empty)}")
+        problems.append(_without_images(empty, folders))
     return found, problems + _doubled(found)
 
 
+def _without_images(patients: Sequence[str], folders: Mapping[str, Path]) -> str:
+    """Name patients of whom no volume was found; of loose slices, say where they go."""
+    text = f"patients without images: {_some(patients)}"
+    loose = [p for p in patients if p in folders and any(folders[p].glob("*.dcm"))]
+    if loose:
+        text += (
+            f"; {_some(loose)} have DICOM files that lie loose: put each series in a "
+            f"folder of its modality, such as {loose[0]}/T1/"
+        )
+    return text
+
+
 def _files(folder: Path, patient: str) -> list[_Found]:
-    """List the volumes in one folder."""
-    return [
-        _Found(patient, path.name.removesuffix(suffix), path)
-        for path in sorted(folder.iterdir())
-        for suffix in _SUFFIXES
-        if path.name.endswith(suffix) and not path.name.startswith(".")
-    ]
+    """List the volumes in one folder: NIfTI files, and folders of a series."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            found.append(_Found(patient, path.name, path))
+            continue
+        found += [
+            _Found(patient, path.name.removesuffix(suffix), path)
+            for suffix in _SUFFIXES
+            if path.name.endswith(suffix)
+        ]
+    return found
 
 
 def _doubled(found: Iterable[_Found]) -> list[str]:
@@ -235,17 +255,17 @@ def _check_all(found: Sequence[_Found], images: Path) -> list[_Checked]:
 def _check(one: _Found, images: Path) -> _Checked:
     """Read one file and look at its voxels."""
     where = f"{one.patient}/{one.path.name}"
-    if not one.path.is_file():
+    if not one.path.exists():
         return _Checked(None, (f"{where}: is not a file",))
     try:
-        hashed = read_hashed(one.path)
+        hashed = read_source(one.path)
     except DatasetError as error:
         return _Checked(None, error.problems)
     problems, warnings = [], []
     if hashed.volume.data.min() == hashed.volume.data.max():
         value = float(hashed.volume.data.flat[0])
         problems.append(f"{where}: is empty, every voxel is {value:g}")
-    if not hashed.header.oriented:
+    if not hashed.oriented:
         warnings.append(f"{where}: says nothing of its orientation; nibabel's is used")
     record = _record(one, hashed, images)
     return _Checked(record, tuple(problems), tuple(warnings))
@@ -253,15 +273,16 @@ def _check(one: _Found, images: Path) -> _Checked:
 
 def _record(one: _Found, hashed: HashedVolume, images: Path) -> VolumeFile:
     """Return the manifest's line for one file."""
+    width, depth, height = hashed.volume.data.shape
     # NIfTI keeps spacing in float32: 1.1 would read 1.10000002.
-    x, y, z = (float(np.round(s, 5)) for s in hashed.header.spacing)
+    x, y, z = (float(np.round(s, 5)) for s in hashed.volume.spacing)
     return VolumeFile(
         patient=one.patient,
         modality=one.modality,
         path=one.path.relative_to(images).as_posix(),
         bytes=hashed.bytes,
         sha256=hashed.sha256,
-        shape=hashed.header.shape,
+        shape=(width, depth, height),
         spacing=(x, y, z),
     )
 

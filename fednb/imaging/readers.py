@@ -1,4 +1,4 @@
-"""Read volumes from NIfTI files and DICOM series, in RAS, or say why not.
+"""Read volumes from NIfTI files in RAS, or say why not; `dicom` reads series.
 
 A hospital's file is never trusted: sizes are taken from the header and capped before
 anything is decompressed, and every failure is a `DatasetError` that names the file.
@@ -50,10 +50,20 @@ class Volume:
 
 @dataclass(frozen=True)
 class HashedVolume:
-    """A volume with its header, and the size and SHA-256 of its file."""
+    """A volume, and what its file is: one of NIfTI, or a folder of DICOM slices.
+
+    Attributes
+    ----------
+    volume
+        Its shape and spacing are those of the manifest.
+    oriented
+        Whether the file says which way is up; if not, nibabel's guess is used.
+    bytes, sha256
+        Size and hash of the file, or of all files of the folder.
+    """
 
     volume: Volume
-    header: VolumeHeader
+    oriented: bool
     bytes: int
     sha256: str
 
@@ -81,7 +91,8 @@ def read_hashed(path: Path) -> HashedVolume:
     raw = _file_bytes(path)
     header, data = _unpack(raw, path)
     volume = _voxels(header, data, path)
-    return HashedVolume(volume, header, len(raw), hashlib.sha256(raw).hexdigest())
+    digest = hashlib.sha256(raw).hexdigest()
+    return HashedVolume(volume, header.oriented, len(raw), digest)
 
 
 def write_nifti(

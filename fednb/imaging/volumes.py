@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from fednb.errors import DatasetError
-from fednb.imaging.readers import read_hashed
 from fednb.imaging.resample import pad_or_crop, resample
+from fednb.imaging.sources import read_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ def _load(
     images: Path, one: VolumeFile, shape: tuple[int, int, int], *, verify: bool
 ) -> NDArray[np.float32]:
     """Read one file and hold it against its line of the manifest."""
-    hashed = read_hashed(images / one.path)
+    hashed = read_source(images / one.path)
     if verify and hashed.sha256 != one.sha256:
         problem = f"{one.path}: was changed since the registration; register it again"
         raise DatasetError([problem])

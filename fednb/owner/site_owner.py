@@ -207,7 +207,8 @@ class SiteOwner(Shown):
             CSV with a column ``patient_id``, one row a patient; or such a frame, which
             is stored in the home.
         images
-            Folder ``<patient>/<modality>.nii.gz``. Volumes are never copied.
+            Folder ``<patient>/<modality>.nii.gz``, or ``<patient>/<modality>/`` with
+            the slices of one DICOM series. Volumes are never copied.
         columns, modalities
             Declarations; None: inferred, look at them.
         mock

@@ -67,11 +67,12 @@ class VolumeFile(Record, frozen=True):
     modality
         For example ``"T1c"``.
     path
-        Path relative to the dataset's image folder.
+        Of the file, or of the folder of a DICOM series, relative to the dataset's
+        image folder.
     bytes
-        Size of the file.
+        Size of the file, or of all files of the folder.
     sha256
-        Hash of the file's content.
+        Hash of the file's content, or of the names and hashes of the folder's files.
     shape
         Voxels along each axis, in RAS order.
     spacing

@@ -19,6 +19,7 @@ import msgspec
 
 from fednb.errors import DatasetError, HomeError, InputError, UnknownNameError
 from fednb.imaging.quality import survey
+from fednb.imaging.sources import source_sha256
 from fednb.imaging.tables import PATIENT, read_raw
 from fednb.privacy.disclosure import round_count
 from fednb.privacy.profiles import PROFILES
@@ -48,7 +49,8 @@ class Source:
     table
         CSV with a column ``patient_id``, one row a patient.
     images
-        Folder ``<patient>/<modality>.nii.gz``; None for a table alone.
+        Folder ``<patient>/<modality>.nii.gz``, or ``<patient>/<modality>/`` with the
+        slices of one DICOM series; None for a table alone.
     columns
         Declarations of the table's columns; None: inferred, to be checked by the owner.
     modalities
@@ -247,7 +249,7 @@ class Catalog:
             if file_sha256(Path(dataset.table)) != dataset.manifest.table_sha256:
                 return False
             return all(
-                file_sha256(Path(dataset.images) / v.path) == v.sha256
+                source_sha256(Path(dataset.images) / v.path) == v.sha256
                 for v in dataset.manifest.volumes
             )
         except OSError:

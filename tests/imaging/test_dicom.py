@@ -12,6 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from fednb.errors import DatasetError, DependencyError
 from fednb.imaging.dicom import read_dicom_series
+from fednb.imaging.sources import read_source, source_sha256
 
 SERIES = generate_uid(entropy_srcs=["series"])
 
@@ -83,6 +84,39 @@ def test_other_files_are_named(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     with pytest.raises(DatasetError, match=r"notes\.txt: is not DICOM"):
         read_dicom_series(tmp_path)
+
+
+def test_frames_and_colours_and_cut_slices_are_named(tmp_path, stack):
+    for name, changes in (
+        ("frames", {"NumberOfFrames": "2"}),
+        ("colour", {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}),
+        ("cut", {"PixelData": b"\0\0"}),
+        ("scale", {"RescaleSlope": "1e60"}),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        _slice(folder, 0, stack[:, :, 0], **changes)
+    expected = {
+        "frames": "a file holds 2 frames; export single frames",
+        "colour": r"colour/9\.dcm: pixels unreadable",
+        "cut": r"cut/9\.dcm: pixels unreadable .*; export it again",
+        "scale": r"scale/9\.dcm: has voxels that are NaN or infinite",
+    }
+    for name, message in expected.items():
+        with pytest.raises(DatasetError, match=message):
+            read_dicom_series(tmp_path / name)
+
+
+def test_a_series_hash_is_of_names_and_contents(tmp_path, stack):
+    for k in range(5):
+        _slice(tmp_path, k, stack[:, :, k])
+    (tmp_path / "DICOMDIR").write_text("a list of contents")
+    (tmp_path / ".hidden").write_text("")
+    read = read_source(tmp_path)
+    assert read.sha256 == source_sha256(tmp_path)
+    assert read.bytes == sum(one.stat().st_size for one in tmp_path.glob("*.dcm"))
+    (tmp_path / "9.dcm").rename(tmp_path / "8a.dcm")
+    assert source_sha256(tmp_path) != read.sha256
 
 
 def test_an_empty_folder_is_named(tmp_path):
