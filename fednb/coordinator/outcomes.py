@@ -196,7 +196,8 @@ class Reading:
             fit = self.outcome.steps[plan.model.step]
             plan = with_fit(plan, self.contract, _totals(fit))
         design, state = self.stage(plan, step)
-        return replace(report_of(plan, design, state), **self._origin(step))
+        found = report_of(plan, design, state)
+        return replace(found, shares=self.contract.weights, **self._origin(step))
 
     def _survival(self, plan: SurvivalPlan, step: StepOutcome) -> SurvivalResult:
         design, stage = self.stage(plan, step)

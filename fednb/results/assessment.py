@@ -10,15 +10,18 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from fednb.display import html, text
 from fednb.errors import InputError, RunError, UnknownNameError
 from fednb.results.parts import PooledResult, count_text, new_axes, plain
 from fednb.results.performance import performance_of
+from fednb.results.report import Section, write_report
+from fednb.results.tripod import chapters
 from fednb.survival.assessment import AssessmentDesign, AssessmentState
-from fednb.survival.meta_analysis import expit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     import pandas as pd
     from matplotlib.axes import Axes
@@ -38,6 +41,7 @@ TABLES: tuple[Table, ...] = (
     "missing",
 )
 _FIGURES = ("measure", "value", "95 % CI", "release", "note")
+_UNKNOWN = "not estimated"
 _GROUPS = ("column", "level", "n", "events", "index", "95 % CI")
 
 
@@ -58,6 +62,11 @@ class EvaluationReport(PooledResult):
         dataset, as the profile rounds them.
     trained
         Sites that the model was fitted at; empty where not known.
+    names
+        Of the model's coefficients; empty where not known.
+    shares
+        Of each of `sites` in the datasets' patients, by the rounded numbers that their
+        owners published; empty where not known.
     """
 
     plan: AssessmentPlan
@@ -66,6 +75,8 @@ class EvaluationReport(PooledResult):
     events: int
     missing: tuple[tuple[str, int], ...] = ()
     trained: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
 
     def __getitem__(self, name: str) -> Measure:
         """Return a figure by its name.
@@ -157,21 +168,47 @@ class EvaluationReport(PooledResult):
         axes.legend()
         return axes
 
+    def save(self, path: str | Path) -> Path:
+        """Write the report as one HTML file, with its plots; return the file.
+
+        Parameters
+        ----------
+        path
+            The file to write; its folder must exist.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; an earlier one is untouched.
+        """
+        kinds = ["calibration", "brier" if self.performance.brier else "decision"]
+        drawn = [self.plot(kind, _own_axes()) for kind in kinds]
+        sections = [Section("Evaluation", [self]), Section("Plots", drawn)]
+        return write_report(path, sections, title="Evaluation report")
+
     def _plot_calibration(self, axes: Axes) -> Axes:
         axes.plot([0, 1], [0, 1], color="grey", ls="--", linewidth=1)
+        most = 0.0
         for time, groups in self.performance.calibration:
             label = "all" if math.isnan(time) else f"by {time:g}"
+            half = 1.96 * groups.std_error
+            lower = np.minimum(half, groups.observed)
+            upper = np.minimum(half, 1 - groups.observed)
+            most = max(most, *groups.predicted, *(groups.observed + upper))
             axes.errorbar(
                 groups.predicted,
                 groups.observed,
-                yerr=1.96 * groups.std_error,
+                yerr=np.maximum([lower, upper], 0.0),
                 marker="o",
                 capsize=2,
                 linewidth=1,
                 label=label,
             )
+        # as far as there is something, and as far on either axis
+        axes.set_xlim(0, min(1.05 * most, 1.0) or 1.0)
+        axes.set_ylim(axes.get_xlim())
         axes.set_xlabel("predicted probability")
-        axes.set_ylabel("observed")
+        axes.set_ylabel("observed (95 % CI)")
         axes.legend()
         return axes
 
@@ -188,60 +225,6 @@ class EvaluationReport(PooledResult):
             for time, groups in self.performance.calibration
             for group in range(len(groups.n))
         ]
-
-    def _chapters(self) -> Iterator[tuple[str, list[tuple[str, object]]]]:
-        """Yield the facts under each heading; figures have a table of their own."""
-        plan, model = self.plan, self.plan.model
-        outcome = plan.target or f"{plan.duration}, {plan.event}"
-        yield "Title", [("model", f"{model.family}, evaluated"), ("outcome", outcome)]
-        yield "Data and participants", [*self._data()]
-        read = [] if model.features == "none" else [model.features]
-        names = ", ".join((*read, *model.shown()))
-        yield "Predictors", [("columns", names)]
-        per = f"{self.events_per_variable:.1f}"
-        yield (
-            "Sample size",
-            [
-                ("patients", count_text(self.n, self.profile)),
-                ("events", count_text(self.events, self.profile)),
-                ("events per coefficient", per),
-            ],
-        )
-        gone = [(n or "any", count_text(c, self.profile)) for n, c in self.missing]
-        yield "Missing data", [("handling", "complete cases"), *gone]
-        yield "Analytical methods", [*self._methods()]
-        yield "Heterogeneity between sites", [*self._between()]
-
-    def _data(self) -> Iterator[tuple[str, object]]:
-        yield "sites", ", ".join(self.sites)
-        known = {True: "yes: no site had a part in the fit", False: "no", None: ""}
-        yield "external validation", known[self.external] or "not known"
-        yield "patients of", self.plan.on
-
-    def _methods(self) -> Iterator[tuple[str, object]]:
-        if self.plan.model.family == "cox":
-            given = "of the contract" if self.plan.baseline else "estimated anew here"
-            yield "baseline hazard", given
-            yield "times", "on a grid of intervals; deaths before censorings in each"
-        yield "pairs across sites", f"by a joint histogram of {self.plan.bins} bins"
-        yield "intervals", "delta method on the logit scale, within sites"
-
-    def _between(self) -> Iterator[tuple[str, object]]:
-        found, pooled = self.performance.between, self.performance.pooled
-        if found is None:
-            yield "not estimated", "fewer than two sites have an estimate"
-            return
-        yield "sites with an estimate", found.sites
-        yield "I2", f"{100 * found.i2:.0f} %"
-        yield "tau2 (logit scale)", text.number(found.tau2)
-        yield "release", "joint" if pooled is None else "joint, between"
-        if pooled is None:
-            yield "mean over sites", "not asked: three sites' estimates would follow"
-            return
-        yield "random-effects mean", f"{expit(pooled.mean):.3f}"
-        if math.isfinite(pooled.low):
-            span = f"{expit(pooled.low):.3f} to {expit(pooled.high):.3f}"
-            yield "95 % prediction interval of a new site", span
 
     def _figures(self) -> list[tuple[object, ...]]:
         return [_figure_row(m) for m in self.performance.measures]
@@ -260,7 +243,7 @@ class EvaluationReport(PooledResult):
 
     def _text(self) -> str:
         lines: list[str] = []
-        for heading, facts in self._chapters():
+        for heading, facts in chapters(self):
             lines += ["", heading, text.fields(facts, indent="  ")]
         lines += ["", "Model performance", text.table(_FIGURES, self._figures())]
         if self.performance.subgroups:
@@ -269,7 +252,7 @@ class EvaluationReport(PooledResult):
 
     def _html(self) -> Html:
         parts: list[Html] = []
-        for heading, facts in self._chapters():
+        for heading, facts in chapters(self):
             parts += [html.element("h4", heading), html.definition_list(facts)]
         parts.append(html.element("h4", "Model performance"))
         parts.append(html.table(_FIGURES, self._figures(), max_rows=100))
@@ -313,7 +296,24 @@ def report_of(plan: AssessmentPlan, design: Analysis, state: Stage) -> Evaluatio
         n=state.n,
         events=state.events,
         missing=tuple((n, round(c)) for n, c in zip(names, counts, strict=True)),
+        names=_coefficients(plan, design),
     )
+
+
+def _coefficients(plan: AssessmentPlan, design: AssessmentDesign) -> tuple[str, ...]:
+    model = plan.model
+    units = len(model.coefficients) - model.table_width()
+    read = [f"unit_{j}" for j in range(units)]
+    if model.features == "score":
+        read = ["score"]
+    return (*read, *(design.terms.names() if design.terms else ()))
+
+
+def _own_axes() -> Axes:
+    """Return axes of a figure that no notebook shows, nor pyplot keeps."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(5.4, 3.4), layout="constrained").subplots()
 
 
 def _curve_frame(found: Performance, table: str) -> pd.DataFrame:
@@ -334,7 +334,8 @@ def _figure_row(measure: Measure) -> tuple[object, ...]:
     span = ""
     if math.isfinite(measure.low):
         span = f"{measure.low:.3f} to {measure.high:.3f}"
-    value = text.Digits(f"{measure.value:.3f}")
+    known = math.isfinite(measure.value)
+    value = text.Digits(f"{measure.value:.3f}" if known else _UNKNOWN)
     return (measure.name, value, span, measure.release, measure.note)
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _Z = 1.959963984540054
 DECILES = 10
+_NO_PAIRS = "no pairs: no site tells of ten events, or nobody is followed beyond"
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,10 @@ class Performance:
         Of the plan.
     between, pooled
         How sites differ, on the logit scale of the index; None where it is not known.
+    follow_up
+        Quartiles of the follow-up of a Cox model's patients, by the reverse
+        Kaplan-Meier estimate (Schemper and Smith, Controlled Clinical Trials 17:343,
+        1996); infinite beyond the times at which enough are followed.
     """
 
     measures: tuple[Measure, ...]
@@ -115,6 +120,7 @@ class Performance:
     subgroups: tuple[Subgroup, ...]
     between: Heterogeneity | None
     pooled: RandomEffects | None
+    follow_up: tuple[float, ...] = ()
 
 
 def performance_of(design: AssessmentDesign, state: AssessmentState) -> Performance:
@@ -146,6 +152,7 @@ def performance_of(design: AssessmentDesign, state: AssessmentState) -> Performa
         subgroups=tuple(_subgroups(design, state)),
         between=state.between,
         pooled=pooled,
+        follow_up=_follow_up(design, state),
     )
 
 
@@ -172,7 +179,9 @@ def _discrimination(design: AssessmentDesign, state: AssessmentState) -> list[Me
         found += _index(name, pairs, kind, design, state)
     if state.curves is not None and len(times) > 1:
         values = np.array([_share(p) for p in every[2:]])
-        mean = mean_auc(values, state.curves.survival[list(state.at)])
+        known = np.isfinite(values)
+        survival = state.curves.survival[list(state.at)]
+        mean = mean_auc(values[known], survival[known]) if known.any() else math.nan
         note = "over the times above, weighted by who dies between them"
         found.append(Measure("mean AUC", mean, release="weighted", note=note))
     return found
@@ -193,7 +202,12 @@ def _index(
     value, error = _share(within), within.std_error
     low, high = interval(value, error)
     release = "weighted" if kind else "joint"
-    found = [Measure(f"{name}, pairs within sites", value, low, high, release)]
+    note = "" if math.isfinite(value) else _NO_PAIRS
+    found = [Measure(f"{name}, pairs within sites", value, low, high, release, note)]
+    if kind and note:
+        # a table of merged times has patients beyond the last one that is followed
+        every = f"{name}, all pairs"
+        return [*found, Measure(every, math.nan, release=release, note=note)]
     blocks, table = state.blocks["weighted"], state.blocks["joint"]["table"]
     total = state.kernels(design)[kind](table, table) / state.n
     close = None
@@ -212,6 +226,18 @@ def _index(
     return [*found, Measure(f"{name}, all pairs", value, low, high, release, note)]
 
 
+def _follow_up(design: AssessmentDesign, state: AssessmentState) -> tuple[float, ...]:
+    """Return by when a quarter, half and three quarters would have been censored."""
+    if state.curves is None:
+        return ()
+    most = followed(state.curves, design.followed_least)
+    # at the times themselves: after the censorings of their intervals
+    left = state.curves.uncensored[1 : most + 1]
+    shares = (0.75, 0.5, 0.25)
+    reached = [np.flatnonzero(left <= share + 1e-12) for share in shares]
+    return tuple(design.grid[at[0]] if at.size else math.inf for at in reached)
+
+
 def _brier(design: AssessmentDesign, state: AssessmentState) -> Curve | None:
     if state.curves is None:
         return None
@@ -220,7 +246,7 @@ def _brier(design: AssessmentDesign, state: AssessmentState) -> Curve | None:
     everybody = table.sum(axis=(0, 2))
     beyond = everybody[::-1].cumsum()[::-1][1:]
     null = null_brier(state.curves, state.curves.deaths, beyond) / everybody.sum()
-    model = state.blocks["weighted"]["brier"] / state.n
+    model = null + state.blocks["weighted"]["brier"] / state.n
     grid = np.asarray(design.grid)
     return Curve(grid[:most], model[:most], null[:most])
 
@@ -323,7 +349,8 @@ def _subgroups(design: AssessmentDesign, state: AssessmentState) -> list[Subgrou
         value = _share(pairs)
         low, high = interval(value, pairs.std_error)
         name = "C" if design.cox else "AUC"
-        index = Measure(f"{name}, pairs within sites", value, low, high)
+        note = "" if math.isfinite(value) else _NO_PAIRS
+        index = Measure(f"{name}, pairs within sites", value, low, high, note=note)
         n, events = (round(float(v)) for v in row[:2])
         found.append(Subgroup(column, label, n, events, index))
     return found

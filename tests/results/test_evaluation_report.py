@@ -37,9 +37,12 @@ def report():
         subgroups=(Subgroup(EVIL, EVIL, 40, 0, index),),
         between=Heterogeneity(4, 5.0, 0.02, 0.4, 0.9, 0.1),
         pooled=RandomEffects(0.0, 0.1, -0.5, 0.5),
+        follow_up=(12.0, 24.0, math.inf),
     )
     plan = AssessmentPlan(
-        FixedModel("cox", (1.0, 2.0), (EVIL, "z")), duration="os", event="dead"
+        FixedModel("cox", (1.0, 2.0), (EVIL, "z"), (0.0, 0.5)),
+        duration="os",
+        event="dead",
     )
     return EvaluationReport(
         plan=plan,
@@ -49,6 +52,8 @@ def report():
         missing=(("", 10), (EVIL, 0)),
         sites=("a", EVIL),
         trained=("b",),
+        names=(EVIL, "z"),
+        shares=(0.25, 0.75),
     )
 
 
@@ -64,10 +69,13 @@ def test_the_report_has_the_headings_and_its_facts(report):
         "Title",
         "Data and participants",
         "Predictors",
+        "Model specification",
         "Sample size",
         "Missing data",
         "Analytical methods",
         "Heterogeneity between sites",
+        "Limitations",
+        "Left to the authors",
         "Model performance",
         "Fairness: subgroups",
     ):
@@ -76,6 +84,12 @@ def test_the_report_has_the_headings_and_its_facts(report):
     assert "yes: no site had a part in the fit" in shown
     assert "0.378 to 0.622" in shown  # the logits -.5 and .5
     assert "<10" in shown  # no events look like few
+    assert "median 24, quartiles 12 and not reached" in shown
+    assert "a 25 %, " in shown
+    flat = " ".join(shown.split())
+    assert "z: 2.000 from 0.500 on" in flat
+    assert "sample: fewer than 100 events" in flat
+    assert "calibration slope not estimated" in flat
 
 
 def test_every_table_is_a_frame(report):
@@ -100,7 +114,7 @@ def test_figures_are_found_by_name(report):
 
 
 def test_plots_belong_to_the_model(report):
-    assert report.plot("calibration").get_ylabel() == "observed"
+    assert report.plot("calibration").get_ylabel() == "observed (95 % CI)"
     assert report.plot("brier").get_xlabel() == "os"
     with pytest.raises(InputError, match=r"^A cox model has no decision curve\.$"):
         report.plot("decision")
@@ -122,3 +136,46 @@ def test_an_interval_lies_within_0_and_1():
     low, high = interval(0.95, 0.04)
     assert 0 < low < 0.95 < high < 1
     assert all(map(math.isnan, interval(1.0, 0.01)))
+
+
+def test_limits_are_those_of_this_assessment(report):
+    plan = report.plan
+    given = AssessmentPlan(
+        plan.model, duration="os", event="dead", times=(1.0,), baseline=(0.1,)
+    )
+    sites = Heterogeneity(6, 5.0, 0.02, 0.4, 0.9, 0.1)
+    fewer = replace(
+        report,
+        n=900,
+        events=100,
+        plan=given,
+        performance=replace(report.performance, between=sites),
+    )
+    shown = repr(fewer)
+    for word in ("fewer than 100 events", "next to unknown", "of spread alone"):
+        assert word in repr(report)
+        assert word not in shown
+    assert "no validation" not in repr(report)
+    assert "no validation" in repr(replace(report, trained=("a",)))
+
+
+def test_the_calibration_plot_goes_as_far_as_its_figures(report):
+    axes = report.plot("calibration")
+    # observed .4 with an error of .4: bars end at 1, and none goes below 0
+    assert axes.get_xlim() == axes.get_ylim() == (0.0, 1.0)
+    bars = axes.collections[0].get_segments()
+    assert min(segment[:, 1].min() for segment in bars) >= 0
+    groups = CalibrationGroups(
+        np.array([50.0]), np.array([0.1]), np.array([0.1]), np.array([0.02])
+    )
+    small = replace(report.performance, calibration=((24.0, groups),))
+    drawn = replace(report, performance=small).plot("calibration")
+    assert drawn.get_xlim()[1] == pytest.approx(1.05 * (0.1 + 1.96 * 0.02))
+
+
+def test_a_saved_report_is_one_file_with_its_plots(report, tmp_path):
+    path = report.save(tmp_path / "report.html")
+    page = path.read_text(encoding="utf-8")
+    assert page.count("<img ") == 2
+    assert "Heterogeneity between sites" in page
+    assert EVIL not in page

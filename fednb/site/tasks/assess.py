@@ -12,6 +12,7 @@ from fednb.privacy.joint import held, safe_joint
 from fednb.privacy.rounding import round_count, significant
 from fednb.privacy.rules import PARAMETERS, THRESHOLD
 from fednb.records.assessment import AssessmentPlan
+from fednb.site.tasks.gains import gains
 from fednb.site.tasks.moments import safe_location
 from fednb.site.tasks.pairs import (
     Placed,
@@ -24,7 +25,6 @@ from fednb.site.tasks.pairs import (
 )
 from fednb.site.tasks.table import table_of
 from fednb.site.tasks.taken import load_embedding, rows_of, taken
-from fednb.survival.brier import brier_sums
 from fednb.survival.censoring import intervals_of
 from fednb.survival.decision_curve import threshold_cells
 from fednb.survival.logistic import logistic_sums
@@ -346,28 +346,20 @@ class Assess:
     def _predictions(
         self, state: AssessmentState, placed: Placed, profile: Profile
     ) -> dict[str, Floats]:
-        """Sum weighted squared errors, predicted deaths by bin, and expected deaths."""
+        """Sum gains over Kaplan-Meier, predicted deaths by bin, and expected deaths."""
         if state.curves is None or state.hazard is None:
             message = "The pooled curves are not known yet."
             raise DatasetError([message])
         log_hazard = self._rows.risk - state.mean
         hazards = np.exp(log_hazard)
-        squares = brier_sums(
-            log_hazard, state.hazard, placed.interval, self._rows.event, state.curves
-        )
-        running = np.concatenate([[0.0], squares, squares[-1:]])
-        left = np.bincount(placed.interval, minlength=len(squares) + 1)
-        exits = left.astype(np.float64)
-        running = rounded(running, _TENTH, profile)
-        kept = held(running, exits, profile, time=True)
         predicted = [
             self._by_bin(1.0 - np.exp(-hazards * state.hazard[at]), placed, profile)
             for at in state.at
         ]
-        reached = np.minimum(placed.interval, len(squares) - 1)
+        reached = np.minimum(placed.interval, len(state.hazard) - 1)
         expected = float((hazards * state.hazard[reached]).sum())
         return {
-            "brier": kept[1:-1],
+            "brier": gains(self._rows, placed.interval, state, profile),
             "predicted": np.array(predicted),
             "expected": rounded(np.array([expected]), _TENTH, profile),
         }

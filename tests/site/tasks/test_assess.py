@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from assessed import COLUMNS, MODEL, assess, patients
+from lifelines import KaplanMeierFitter
 from sksurv.metrics import brier_score, concordance_index_ipcw, cumulative_dynamic_auc
 from sksurv.util import Surv
 
@@ -14,6 +15,7 @@ from fednb.errors import FitError
 from fednb.privacy.profiles import STANDARD
 from fednb.records.assessment import AssessmentPlan, FixedModel
 from fednb.results.performance import performance_of
+from fednb.survival.brier import integrated
 from fednb.survival.concordance import auc_counts, concordance_counts
 from fednb.survival.logistic import fit as logistic_fit
 from fednb.survival.pairs import survival_pairs
@@ -69,6 +71,53 @@ def test_open_brier_scores_are_those_of_pooled_rows(exact, pooled):
     np.testing.assert_allclose(curve.model, theirs, atol=1e-9)
     trapezoid = np.trapezoid(theirs, curve.x) / (curve.x[-1] - curve.x[0])
     assert value(exact, "integrated Brier score") == pytest.approx(trapezoid, abs=1e-9)
+
+
+def test_follow_up_is_the_reverse_kaplan_meier_of_pooled_rows(exact, pooled):
+    whole, _, _ = pooled
+    # deaths come before censorings at one time: they are censored just before it
+    time = whole["time"] - 1e-6 * whole["event"]
+    reverse = KaplanMeierFitter().fit(time, 1 - whole["event"]).survival_function_
+    left = reverse["KM_estimate"]
+    expected = [left.index[left <= share][0] for share in (0.75, 0.5, 0.25)]
+    assert figures(exact).follow_up == tuple(expected)
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_what_a_model_gains_over_kaplan_meier_outlives_rounding(seed, tmp_path):
+    tables = patients(seed, (83, 86, 91))
+    open_, shown = (
+        figures(assess(PLAN, tables, tmp_path, profile)).brier
+        for profile in ("open", "standard")
+    )
+    m = shown.x.size
+    assert np.abs(open_.model[:m] - shown.model).max() < 0.03
+    gained = [
+        1 - integrated(c.x[:m], c.model[:m]) / integrated(c.x[:m], c.reference[:m])
+        for c in (open_, shown)
+    ]
+    assert gained[0] > 0.1
+    assert gained[1] == pytest.approx(gained[0], abs=0.02)
+
+
+def test_beyond_the_end_of_follow_up_there_is_no_auc(tmp_path):
+    """Everybody is censored at 24: merged times have patients beyond all the same."""
+    tables = patients(4, (120, 120, 120))
+    for table in tables:
+        late = table["time"] >= 24
+        table.loc[late, "event"] = 0
+        table["time"] = table["time"].clip(upper=24.0)
+    plan = msgspec.structs.replace(PLAN, times=MONTHS, at=(12.0, 24.0))
+    found = {
+        m.name: m for m in figures(assess(plan, tables, tmp_path, "standard")).measures
+    }
+    for name in ("AUC at 24, pairs within sites", "AUC at 24, all pairs"):
+        assert np.isnan(found[name].value)
+        assert "nobody is followed beyond" in found[name].note
+    within = found["AUC at 12, pairs within sites"]
+    assert within.low < within.value < within.high
+    # of the times that have one
+    assert found["mean AUC"].value == pytest.approx(within.value)
 
 
 def test_open_indices_over_all_pairs_are_those_of_pooled_rows(exact, pooled):
