@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _BAND = 0.18
-_FIRST_LINE = -0.26
-_LINE = 0.075
+_FIRST_POINTS = 36
+_LINE_POINTS = 12
+_LINE_INCHES = _LINE_POINTS / 72
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,12 @@ def draw_band(
 
 
 def draw_steps(
-    steps: Sequence[Steps], ax: Axes | None, *, end: float, x: str, y: str
+    steps: Sequence[Steps],
+    ax: Axes | None,
+    *,
+    end: float,
+    labels: tuple[str, str],
+    below: int = 0,
 ) -> Axes:
     """Draw step functions with bands, and return the axes.
 
@@ -86,10 +93,15 @@ def draw_steps(
         Axes to draw on; None for a new figure.
     end
         Where the time axis ends.
-    x, y
-        Labels of the axes.
+    labels
+        Of the axes, x and y.
+    below
+        Lines for which a new figure has room below the axes.
     """
     axes = new_axes(ax)
+    if ax is None and below:
+        width, height = axes.figure.get_size_inches()
+        axes.figure.set_size_inches(width, height + _LINE_INCHES * below)
     for one in steps:
         time = np.append(0.0, one.time)
         value, lower, upper = (
@@ -99,15 +111,18 @@ def draw_steps(
         draw_band(axes, time, (value, lower, upper), label)
     axes.set_xlim(0, end)
     axes.set_ylim(0, 1.02)
-    axes.set_xlabel(plain(x))
-    axes.set_ylabel(y)
+    axes.set_xlabel(plain(labels[0]))
+    axes.set_ylabel(labels[1])
     if any(one.label for one in steps):
         axes.legend()
     return axes
 
 
 def at_risk_table(
-    axes: Axes, groups: Sequence[str], shown: Callable[[str, list[float]], list[str]]
+    axes: Axes,
+    groups: Sequence[str],
+    shown: Callable[[str, list[float]], list[str]],
+    title: str,
 ) -> None:
     """Write numbers at risk below the ticks, a line a group.
 
@@ -119,16 +134,24 @@ def at_risk_table(
         In order; empty labels are not written.
     shown
         Returns a group's numbers at given times.
+    title
+        Above them.
     """
     end = axes.get_xlim()[1]
     ticks = [float(tick) for tick in axes.get_xticks() if 0 <= tick <= end]
     axes.set_xticks(ticks)
-    below = axes.get_xaxis_transform()
-    axes.text(0, _FIRST_LINE, "at risk", transform=below, ha="left", fontsize=8)
+    # lines are as far apart as text is high, whatever the figure's size
+    down = functools.partial(
+        axes.annotate,
+        xycoords=axes.get_xaxis_transform(),
+        textcoords="offset points",
+        annotation_clip=False,
+        fontsize=8,
+    )
+    down(title, (0, 0), (0, -_FIRST_POINTS), ha="left", va="top")
     for number, group in enumerate(groups):
-        height = _FIRST_LINE - _LINE * (number + 1)
+        height = -_FIRST_POINTS - _LINE_POINTS * (number + 1)
         for tick, count in zip(ticks, shown(group, ticks), strict=True):
-            axes.text(tick, height, count, transform=below, ha="center", fontsize=8)
+            down(count, (tick, 0), (0, height), ha="center", va="top")
         if group:
-            place = axes.transAxes
-            axes.text(-0.06, height, plain(group), transform=place, ha="right", size=8)
+            down(plain(group), (0, 0), (-24, height), ha="right", va="top")

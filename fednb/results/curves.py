@@ -242,10 +242,14 @@ class SurvivalResult(PooledResult):
             label = name if self.by else ""
             bounds = curve.band(level)
             steps.append(Steps(label, curve.time, curve.survival, *bounds, 1.0))
-        y = f"survival ({100 * level:g}% CI)"
-        axes = draw_steps(steps, ax, end=self.ends[-1], x=self.duration, y=y)
+        names = (self.duration, f"survival ({100 * level:g}% CI)")
+        lines = len(self.labels) + 1 if at_risk else 0
+        end = self.ends[-1]
+        axes = draw_steps(steps, ax, end=end, labels=names, below=lines)
         if at_risk:
-            at_risk_table(axes, self.labels, self.at_risk_text)
+            rounded = "" if profile_named(self.profile).exact else ", rounded"
+            title = f"Number at risk{rounded}"
+            at_risk_table(axes, self.labels, self.at_risk_text, title)
         return axes
 
     def plot_incidence(self, group: str = "", ax: Axes | None = None) -> Axes:
@@ -262,8 +266,8 @@ class SurvivalResult(PooledResult):
             value, half = found.incidence[place], 1.96 * found.std_error[place]
             lower, upper = np.clip(value - half, 0, 1), np.clip(value + half, 0, 1)
             steps.append(Steps(cause, found.time, value, lower, upper, 0.0))
-        y = "cumulative incidence (95% CI)"
-        return draw_steps(steps, ax, end=self.ends[-1], x=self.duration, y=y)
+        names = (self.duration, "cumulative incidence (95% CI)")
+        return draw_steps(steps, ax, end=self.ends[-1], labels=names)
 
     def at_risk_text(self, group: str, times: Sequence[float]) -> list[str]:
         """Return numbers at risk at given times as they may be shown."""

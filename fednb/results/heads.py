@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+_FIXED_POINT = 1e-6
+
 MAX_COVARIATES = 60
 """Rows of a fit's table that a repr shows."""
 
@@ -297,7 +299,8 @@ class HeadResult(PooledResult):
         if self.penalizer:
             share = f", l1 ratio {self.l1_ratio:g}" if self.l1_ratio else ""
             facts.append(("penalizer", f"{self.penalizer:g}{share}"))
-        if self.precision_shift:
+        # what fixed-point sums move is no disclosure control
+        if self.precision_shift > _FIXED_POINT:
             facts.append(("effect of rounding", shift))
         if "intervals" in self.shifts:
             moved = np.abs(self.shifts["intervals"]).max()

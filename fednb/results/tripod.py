@@ -69,6 +69,10 @@ class Reported(Protocol):
         """Who took part."""
 
     @property
+    def trained(self) -> tuple[str, ...]:
+        """Sites that the model was fitted at."""
+
+    @property
     def shares(self) -> tuple[float, ...]:
         """Of each site in the datasets' patients."""
 
@@ -181,7 +185,8 @@ def _limits(report: Reported) -> Iterator[tuple[str, object]]:
     if fewest < ENOUGH_EVENTS:
         yield "sample", f"fewer than {ENOUGH_EVENTS} events, or patients without one"
     if report.external is not True:
-        yield "sites", "some had a part in the fit, or it is not known: no validation"
+        known = "some had a part in the fit" if report.trained else "fit where, unknown"
+        yield "sites", f"{known}: no external validation"
     if report.plan.model.family == "cox" and not report.plan.baseline:
         yield (
             "calibration",

@@ -91,7 +91,9 @@ def test_numbers_at_risk_stand_below_the_plot():
     axes = result().plot()
     axes.figure.canvas.draw()
     texts = [text.get_text() for text in axes.texts]
-    assert texts[0] == "at risk"
+    assert texts[0] == "Number at risk, rounded"
+    # a third of an inch a group, and the heading: none is cut off
+    assert axes.figure.get_size_inches()[1] == pytest.approx(3.4 + 3 * 12 / 72)
     assert texts.count("<10") == len(axes.get_xticks())
     assert "80" in texts
     assert axes.get_legend_handles_labels()[1] == ["idh=1"]

@@ -155,8 +155,9 @@ def test_limits_are_those_of_this_assessment(report):
     for word in ("fewer than 100 events", "next to unknown", "of spread alone"):
         assert word in repr(report)
         assert word not in shown
-    assert "no validation" not in repr(report)
-    assert "no validation" in repr(replace(report, trained=("a",)))
+    assert "no external validation" not in repr(report)
+    for trained, word in ((("a",), "some had a part"), ((), "fit where, unknown")):
+        assert f"{word}" in repr(replace(report, trained=trained))
 
 
 def test_the_calibration_plot_goes_as_far_as_its_figures(report):
