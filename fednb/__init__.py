@@ -5,6 +5,7 @@
     import fednb
 
     fed = fednb.demo()  # three synthetic hospitals, in this process
+    fed.describe("glioma-mri")  # how many patients have what
     fed.statistics("glioma-mri", ["age", "idh"], by="sex")
     plan = fednb.TrainingPlan(model="small-cnn-3d", target="idh", rounds=10)
     request = fed.request(plan, dataset="glioma-mri", purpose="IDH from MRI")

@@ -95,13 +95,13 @@ def common_columns(
     Raises
     ------
     UnknownNameError
-        A site has no such column.
+        No site has such a column.
     PlanError
-        Two sites declare a column differently.
+        Not all sites have a column, or two declare it differently.
     """
     found = []
     for name in dict.fromkeys(names):
-        declared = {site: _column(card, name) for site, card in sorted(cards.items())}
+        declared = _declared(name, cards)
         first_site, first = next(iter(declared.items()))
         levels = list(first.levels)
         for site, column in declared.items():
@@ -152,11 +152,25 @@ def _settle_description(
     return DescribePlan(tuple(columns), tuple(modalities))
 
 
-def _column(card: DatasetCard, name: str) -> Column:
-    for column in card.columns:
-        if column.name == name:
-            return column
-    raise UnknownNameError("column", name, (c.name for c in card.columns))
+def _declared(name: str, cards: Mapping[str, DatasetCard]) -> dict[str, Column]:
+    """Return the declaration of a column at each site."""
+    found, without = {}, []
+    for site, card in sorted(cards.items()):
+        column = next((c for c in card.columns if c.name == name), None)
+        if column is None:
+            without.append(site)
+        else:
+            found[site] = column
+    if not found:
+        known = {c.name for card in cards.values() for c in card.columns}
+        raise UnknownNameError("column", name, known)
+    if without:
+        message = (
+            f"{', '.join(without)} has no column {name!r}; {', '.join(found)} do. "
+            "Leave the column out, or name the participants with sites=[...]."
+        )
+        raise PlanError(message)
+    return found
 
 
 def _grid(column: Column) -> tuple[object, ...]:

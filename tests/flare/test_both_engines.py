@@ -28,6 +28,7 @@ def statistics(world):
     found = world.fed.statistics(DATASET, COLUMNS, by="sex")
     standing = world.fed.requests[0].hash
     assert world.fed.statistics(DATASET, ["age"]).of("age")
+    assert world.fed.describe(DATASET).sites == SITES
     assert world.fed.requests[0].hash == standing
     return found
 
@@ -67,6 +68,16 @@ def test_statistics_are_those_of_pooled_rows(world, hospitals):
         ages = pooled.loc[pooled["sex"] == summary.group, "age"]
         assert summary.n == len(ages)
         assert summary.mean == pytest.approx(ages.mean(), abs=1e-6)
+
+
+def test_a_description_counts_rows_and_volumes(world, hospitals):
+    """Under the contract that statistics were approved under."""
+    world.once("statistics", statistics)
+    found = world.fed.describe(DATASET)
+    rows = pd.concat(pd.read_csv(place_of(hospitals, s).table) for s in SITES)
+    assert found.subjects == len(rows)
+    assert {c: found.column(c).n for c in COLUMNS} == rows[COLUMNS].count().to_dict()
+    assert {found.modality(m).n for m in found.modalities} == {len(rows)}
 
 
 def test_images_become_weights_embeddings_and_a_cox_head(world):

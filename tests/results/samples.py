@@ -9,6 +9,7 @@ from fednb.records.specs import EmbeddingRef, SplitSpec
 from fednb.records.tasks import ModelRef, TrainingPlan
 from fednb.results.comparison import ComparisonRow, ComparisonTable
 from fednb.results.curves import SurvivalResult
+from fednb.results.description import DescriptionResult, PatientCount
 from fednb.results.embedding import EmbeddingResult
 from fednb.results.evaluation import EvaluationResult, SplitScore
 from fednb.results.statistics import ColumnSummary, StatisticsResult
@@ -178,7 +179,24 @@ def survival(word: str = "months", **changes: object) -> SurvivalResult:
     return SurvivalResult(**{**fields, **changes})
 
 
+def description(word: str = "age", **changes: object) -> DescriptionResult:
+    counts = (
+        PatientCount("patients", "", 200, 1.0, 3),
+        PatientCount("column", word, 150, 0.75, 2),
+        PatientCount("modality", word, 200, 1.0, 3),
+        PatientCount("modality", "rare", 0, np.nan, 0),
+    )
+    fields = {
+        "dataset": word,
+        "counts": counts,
+        "sites": (word, "b"),
+        "releases": lines(word),
+    }
+    return DescriptionResult(**{**fields, **changes})
+
+
 KINDS = {
+    "description": description,
     "statistics": statistics,
     "training": training,
     "model": lambda word: TrainedModel(model_ref(word), 10),

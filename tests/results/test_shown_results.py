@@ -50,6 +50,7 @@ def test_a_result_is_frozen(kind: str):
 @pytest.mark.parametrize(
     "kind",
     [
+        "description",
         "statistics",
         "training",
         "evaluation",
@@ -81,7 +82,14 @@ def test_a_repr_is_bounded():
 
 @pytest.mark.parametrize("profile", ["standard", "open"])
 def test_a_result_of_the_open_profile_says_so(profile: str):
-    for kind in ("statistics", "evaluation", "embedding", "cox", "logistic"):
+    for kind in (
+        "description",
+        "statistics",
+        "evaluation",
+        "embedding",
+        "cox",
+        "logistic",
+    ):
         result = dataclasses.replace(samples.KINDS[kind]("x"), profile=profile)
         said = "Open profile" in repr(result), "Open profile" in result._repr_html_()
         assert said == (profile == "open", profile == "open")
@@ -90,6 +98,7 @@ def test_a_result_of_the_open_profile_says_so(profile: str):
 def test_importing_results_loads_nothing_heavy():
     code = (
         "import sys, fednb.results.statistics, fednb.results.training\n"
+        "import fednb.results.description\n"
         "import fednb.results.evaluation, fednb.results.embedding\n"
         "import fednb.results.survival, fednb.results.comparison\n"
         "import fednb.results.report\n"
