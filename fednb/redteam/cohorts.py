@@ -8,7 +8,7 @@ import numpy as np
 
 from fednb.records.heads import LogisticPlan
 from fednb.records.specs import SplitSpec
-from fednb.records.tasks import DescribePlan, StatisticsPlan
+from fednb.records.tasks import DescribePlan, QueryPlan, StatisticsPlan
 from fednb.redteam import peers
 from fednb.redteam.outcome import CLOSE, FEDNB, Attack, Outcome
 from fednb.redteam.people import people
@@ -23,20 +23,23 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 TARGETS: Final = 12
+LEFT: Final = 6
 COHORTS: Final = 20
 PATIENTS: Final = 60
 NUMBERS: Final = ("age", "volume", "os_months")
 
 _ONE_LESS = "Ask for the means of n patients, then of n - 1, and subtract."
 _ONE_VALUE = "Ask for a column in which one patient has a value."
+_ONE_COUNT = "Count who has what among n patients, then among n - 1, and subtract."
 _ONE_SITE = "Ask all sites but one for the same, and subtract."
 
 
 def attacks(world: World) -> tuple[Attack, ...]:
     """Return the family's attacks."""
-    less, value, site = (
+    less, value, counts, site = (
         "differencing n and n - 1",
         "one non-missing value in a column",
+        "counts of who has what, of n and n - 1",
         "leave-one-site-out subtraction",
     )
     return (
@@ -47,6 +50,8 @@ def attacks(world: World) -> tuple[Attack, ...]:
         ),
         Attack(value, FEDNB, _ONE_VALUE, lambda rng: _one_value(world, rng)),
         Attack(value, peers.VANTAGE6, _ONE_VALUE, _one_value_peer),
+        Attack(counts, FEDNB, _ONE_COUNT, lambda rng: _described(world, rng)),
+        Attack(counts, peers.VANTAGE6, _ONE_COUNT, _described_peer),
         Attack(site, FEDNB, _ONE_SITE, lambda rng: _one_site(world, rng)),
         Attack(site, peers.VANTAGE6, _ONE_SITE, _one_site_peer),
     )
@@ -166,28 +171,78 @@ def _one_site_peer(rng: np.random.Generator) -> Outcome:
 
 
 def _one_site(world: World, rng: np.random.Generator) -> Outcome:
-    """Ask four sites, then each three of them; the difference is a site's own table."""
+    """Ask four sites, and each three of them; the difference is a site's own part.
+
+    Of each column by itself, so that a refusal of one is no refusal of another, and of
+    counts after statistics: how many have a value is in both.
+    """
     del rng
-    plan = StatisticsPlan((*NUMBERS, "marker", "diagnosis"), "male")
-    sites = tuple(SIZES)
-    everybody = _pooled(world, plan, sites)
-    exposed, hits = 0, 0
-    for away in sites:
-        rest = _pooled(world, plan, tuple(s for s in sites if s != away))
-        if everybody is None or rest is None:
-            continue
-        part = everybody - rest
-        exposed += bool(np.abs(part).max() > 1e-6)
-        # a table of safe cells names nobody unless a cell holds one patient
-        hits += int(np.isclose(part, 1.0).sum() > 0 and 0 < SIZES[away] < 10)
-    _pooled(world, DescribePlan(), sites)
-    note = f"the rounded tables of {exposed} of {len(sites)} sites stood by themselves"
+    whole = tuple(SIZES)
+    exposed, hits, answered = 0, 0, 0
+    names = (*NUMBERS, "idh", "cost")
+    plans: list[QueryPlan] = [StatisticsPlan((name,), "male") for name in names]
+    plans += [DescribePlan((name,), ()) for name in names]
+    for plan in (*plans, DescribePlan((), ())):
+        everybody = _pooled(world, plan, whole)
+        for away in whole:
+            rest = _pooled(world, plan, tuple(s for s in whole if s != away))
+            answered += rest is not None
+            if everybody is None or rest is None:
+                continue
+            part = everybody - rest
+            exposed += bool(np.abs(part).max() > 1e-6)
+            # a table of safe cells names nobody unless a cell holds one patient
+            hits += int(np.isclose(part, 1.0).sum() > 0 and 0 < SIZES[away] < 10)
+    note = f"of {answered} sums over three sites {exposed} bared the fourth site's part"
     return Outcome(hits, sum(SIZES.values()), note=note)
 
 
-def _pooled(
-    world: World, plan: StatisticsPlan | DescribePlan, sites: tuple[str, ...]
-) -> Floats | None:
+def _described(world: World, rng: np.random.Generator) -> Outcome:
+    """Let an owner register the cohort without one patient, and count who has what.
+
+    The attacker knows who left, and claims what that patient had: every column of which
+    the count fell with the count of all.
+    """
+    whole = world.tables["b"].copy()
+    for name in NUMBERS:
+        whole.loc[rng.uniform(size=len(whole)) < 0.4, name] = np.nan
+    world.publish("b", "holes", whole)
+    everybody = _counts(world, "holes")
+    has = whole[list(NUMBERS)].notna().to_numpy()
+    hits = fell = 0
+    targets = rng.permutation(len(whole))[:LEFT].tolist()
+    for turn, i in enumerate(targets):
+        name = f"holes-{turn}"
+        world.publish("b", name, whole.drop(index=i))
+        less = everybody - _counts(world, name)
+        fell += bool(less.any())
+        hits += bool(less[0] > 0 and ((less[1:] > 0) == has[i]).all())
+    note = f"{fell} of {LEFT} descriptions without a patient differed from all's"
+    return Outcome(hits, LEFT, note=note)
+
+
+def _counts(world: World, dataset: str) -> Floats:
+    plan = DescribePlan(NUMBERS, ())
+    contract = world.coordinator.contract(plan, ("b",), dataset=dataset)
+    world.coordinator.obtain(contract)
+    vector = world.coordinator.ask_all(contract, plan)
+    size = 1 + len(NUMBERS)
+    return np.zeros(size) if vector is None else vector[:size]
+
+
+def _described_peer(rng: np.random.Generator) -> Outcome:
+    hits = 0
+    has = rng.uniform(size=(PATIENTS, len(NUMBERS))) >= 0.4
+    whole = [peers.count(int(n), peers.VANTAGE6) for n in (PATIENTS, *has.sum(axis=0))]
+    for i in range(LEFT):
+        left = np.delete(has, i, axis=0)
+        rest = [peers.count(int(n), peers.VANTAGE6) for n in (len(left), *left.sum(0))]
+        less = [a - b for a, b in zip(whole, rest, strict=True)]
+        hits += less[0] > 0 and [n > 0 for n in less[1:]] == has[i].tolist()
+    return Outcome(hits, LEFT, note="exact counts from the threshold on")
+
+
+def _pooled(world: World, plan: QueryPlan, sites: tuple[str, ...]) -> Floats | None:
     contract = world.coordinator.contract(plan, sites)
     if not world.coordinator.obtain(contract):
         return None

@@ -77,6 +77,11 @@ def km_times(
     return np.column_stack([shown, events])[order], float(spread)
 
 
+def count(patients: int, system: str) -> int:
+    """Return an exact count, 0 where it is small."""
+    return patients if patients >= LEAST[system] else 0
+
+
 def count_below(values: Floats, cut: float, system: str) -> int | None:
     """Return how many lie below a cut that the requester chose, both sides not few."""
     below = int((values < cut).sum())

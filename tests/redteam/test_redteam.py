@@ -41,6 +41,7 @@ def _cases():
 
 
 BEYOND = {
+    "counts of who has what, of n and n - 1",
     "difference of two assessments",
     "threshold sweep of a decision curve",
     "sliding bins of a calibration",
