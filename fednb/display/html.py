@@ -82,11 +82,11 @@ overflow-x:auto}
 .fednb p{margin:.3em 0}
 .fednb table{border-collapse:collapse;margin:.3em 0;border:0;color:inherit}
 .fednb caption{text-align:left;font-weight:600;padding:.2em 0}
-.fednb th,.fednb td{padding:.2em .7em;text-align:left;vertical-align:top;
+.fednb.fednb th,.fednb.fednb td{padding:.2em .7em;text-align:left;vertical-align:top;
 border:0;border-bottom:1px solid var(--jp-border-color2,rgba(128,128,128,.35));
 background:transparent;color:inherit;overflow-wrap:anywhere}
 .fednb th{font-weight:600;overflow-wrap:normal}.fednb td:not(.num){min-width:4.5em}
-.fednb .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.fednb.fednb .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .fednb .best{font-weight:700;background:var(--jp-layout-color2,rgba(128,128,128,.18))}
 .fednb dl{display:grid;grid-template-columns:max-content 1fr;gap:.15em 1em;
 margin:.3em 0}
@@ -114,7 +114,11 @@ transparent;color:inherit;white-space:pre-wrap;overflow-wrap:anywhere;margin:.3e
 .fednb .c-added{color:var(--jp-success-color1,#388e3c)}
 .fednb .c-gone{color:var(--jp-error-color1,#d32f2f)}
 </style>"""
-"""One stylesheet, scoped to the class ``fednb``."""
+"""One stylesheet, scoped to the class ``fednb``.
+
+The class is named twice where JupyterLab's rules for tables would win otherwise: they
+put text to the right.
+"""
 
 
 class Html(str):
@@ -200,7 +204,7 @@ def table(
         Characters of a cell shown; what follows is counted.
     """
     every = [tuple(row) for row in rows]
-    head = element("tr", *(element("th", h, scope="col") for h in headers))
+    head = element("tr", *(_head(h, i, every) for i, h in enumerate(headers)))
     body = [element("tr", *(_cell(c, limit) for c in row)) for row in every[:max_rows]]
     rest = len(every) - len(body)
     if rest > 0:
@@ -210,6 +214,13 @@ def table(
         body.append(element("tr", more))
     title = element("caption", caption) if caption else Html()
     return element("table", title, element("thead", head), element("tbody", *body))
+
+
+def _head(header: object, column: int, rows: Sequence[Sequence[object]]) -> Html:
+    """Return a column's head, which stands where its numbers do."""
+    filled = [row[column] for row in rows if column < len(row) and row[column] != ""]
+    numbers = bool(filled) and all(is_number(value) for value in filled)
+    return element("th", header, scope="col", class_="num" if numbers else "")
 
 
 def _cell(value: object, limit: int) -> Html:

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from fednb.records.tasks import AnyPlan
 
 _SPLITS = {
-    "train": "training patients",
-    "validation": "validation patients",
-    "test": "test patients",
+    "train": "the training patients",
+    "validation": "the validation patients",
+    "test": "the test patients",
     "all": "all patients",
     "none": "nobody",
 }
@@ -145,7 +145,7 @@ def _loss(survival: Survival) -> str:
 
 def _evaluation(plan: EvaluationPlan) -> str:
     return (
-        f"Score the {_SPLITS[plan.split]} with the trained network, and report how "
+        f"Score {_SPLITS[plan.split]} with the trained network, and report how "
         f"well it predicts {plan.model.training.target}."
     )
 
@@ -248,7 +248,7 @@ def _survival(plan: SurvivalPlan) -> str:
 
 
 def _whom(plan: AssessmentPlan) -> str:
-    return _SPLITS["all"] if plan.on == "all" else f"the {_SPLITS[plan.on]}"
+    return _SPLITS[plan.on]
 
 
 _WORDS: dict[type, tuple[str, Callable[[Any], str]]] = {
@@ -274,10 +274,10 @@ def _features(plan: HeadPlan) -> str:
 
 
 def _who(plan: HeadPlan) -> str:
-    fitted = f"using the {_SPLITS[plan.fit_on]}"
+    fitted = f"using {_SPLITS[plan.fit_on]}"
     if plan.evaluate_on == "none":
         return f"{fitted}, without an evaluation"
-    return f"{fitted}, and evaluate it on the {_SPLITS[plan.evaluate_on]}"
+    return f"{fitted}, and evaluate it on {_SPLITS[plan.evaluate_on]}"
 
 
 def _listed(names: tuple[str, ...]) -> str:

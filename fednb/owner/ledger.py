@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,10 @@ SHOWN = 20
 _HEADERS = ("entry", "time", "kind", "what", "hash")
 _CELL = 120
 _VALUE = 1000
+_DIGITS = 12
+_HASH = re.compile(r"[0-9a-f]{64}")
+_WORDS = ("reason", "note")
+"""What a person wrote, or is to read: it stands first."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,12 +62,13 @@ class LedgerEntry(Shown):
         return str(self.body.get("reason") or self.body.get("note") or "")
 
     def line(self) -> str:
-        """Return what happened in one line."""
-        return ", ".join(
-            f"{name} {_plain(value)}"
-            for name, value in self.body.items()
-            if value not in ("", [], {}, None)
-        )
+        """Return what happened in one line; `body` has all of it."""
+        if self.kind == "release":
+            return _release_line(self.body)
+        facts = {k: v for k, v in self.body.items() if v not in ("", [], {}, None)}
+        first = [str(facts.pop(name)) for name in _WORDS if name in facts]
+        rest = [f"{name} {_short(value)}" for name, value in facts.items()]
+        return ", ".join((*first, *rest))
 
     def _pairs(self) -> list[tuple[str, str]]:
         head = [
@@ -235,6 +241,25 @@ def _entry(entry: Entry) -> LedgerEntry:
 
 def _is_refusal(entry: LedgerEntry) -> bool:
     return entry.kind == "refusal" and "correlation" in entry.body
+
+
+def _release_line(body: dict[str, Any]) -> str:
+    """Return what left the site: each output by name, size and how it was sent."""
+    outputs = [one for one in body.get("outputs") or () if isinstance(one, dict)]
+    sizes = [text.human_bytes(one.get("bytes", 0)) for one in outputs]
+    left = ", ".join(
+        f"{one.get('name')} ({size}, {one.get('kind')})"
+        for one, size in zip(outputs, sizes, strict=True)
+    )
+    place = [f"{name} {body[name]}" for name in ("step", "round") if name in body]
+    contract = f"of contract {_short(body.get('contract', '?'))}"
+    return "; ".join(part for part in (left, f"{', '.join(place)} {contract}") if part)
+
+
+def _short(value: object) -> str:
+    """Return a value as it is, of a hash or a key its beginning."""
+    shown = _plain(value)
+    return shown[:_DIGITS] if _HASH.fullmatch(shown) else shown
 
 
 def _plain(value: object) -> str:

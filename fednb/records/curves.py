@@ -10,7 +10,7 @@ import msgspec
 from typing_extensions import override
 
 from fednb.errors import PlanError
-from fednb.records.specs import Needs, Phase, SummedPlan
+from fednb.records.specs import Needs, Phase, SummedPlan, typed
 
 MAX_GROUPS: Final = 8
 """Groups whose curves can be told apart in one plot."""
@@ -70,6 +70,7 @@ class SurvivalPlan(SummedPlan, frozen=True):
                 "wider ones."
             )
             raise PlanError(message)
+        typed(self)
         columns = [name for name in self._named() if name]
         doubled = sorted({name for name in columns if columns.count(name) > 1})
         if doubled or not self.duration or not self.event:

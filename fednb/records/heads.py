@@ -12,13 +12,16 @@ from typing_extensions import override
 from fednb.errors import PlanError
 from fednb.records.formula import Term, term_text, term_width, terms_of
 from fednb.records.specs import (
+    AUTO,
     EmbeddingRef,
     Needs,
     Phase,
     Split,
     SplitSpec,
     SummedPlan,
-    deref,
+    settle_embedding,
+    settle_parts,
+    typed,
 )
 from fednb.records.time_varying import settled_cuts
 
@@ -61,8 +64,10 @@ class HeadPlan(SummedPlan, frozen=True):
         ``l1_ratio |b| + (1 - l1_ratio) / 2 b^2`` on standardised columns. The absolute
         value is exact, where lifelines takes a smooth function near it.
     split, fit_on, evaluate_on
-        Patients to fit on, by default ones that no network was trained on, and to
-        evaluate on.
+        Patients to fit on and to evaluate on. By default (``"auto"``) a head on
+        embeddings is fitted on the validation patients, which no network was trained
+        on, and evaluated on the test patients; without embeddings all patients are
+        fitted, and C or AUC is of these, as lifelines has it.
     tolerance, max_evaluations
         The fit ends where its next step, in standard errors, is shorter; at most 12.
     """
@@ -75,20 +80,21 @@ class HeadPlan(SummedPlan, frozen=True):
     penalizer: float = 0.0
     l1_ratio: float = 0.0
     split: SplitSpec = SplitSpec()
-    fit_on: Split = "validation"
-    evaluate_on: Split | Literal["none"] = "test"
+    fit_on: Split = AUTO
+    evaluate_on: Split | Literal["none"] = AUTO
     tolerance: float = 1e-9
     max_evaluations: int = 12
 
     def __post_init__(self) -> None:
         """Accept an embedding result in place of its reference; check ranges."""
-        deref(self, "embedding")
+        settle_embedding(self)
         force = msgspec.structs.force_setattr
-        force(self, "covariates", tuple(self.covariates))
         if self.embedding is None:
             force(self, "features", "none")
         else:
             force(self, "split", self.embedding.split)
+        settle_parts(self)
+        typed(self)
         if self.covariates and self.formula:
             message = "Give covariates or a formula, not both."
             raise PlanError(message)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import msgspec
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 Scalar = bool | int | float | str
 Parameter = Scalar | list[Scalar] | None
 Split = Literal["train", "validation", "test", "all"]
+AUTO: Final = cast("Split", "auto")
+"""Patients that a plan leaves open: settled where it is made, and in no contract."""
+
 Device = Literal["auto", "cpu", "cuda"]
 Needs = dict[str, tuple[Literal["number", "binary", "category"], ...]]
 """Column names, each with the kinds of column that a plan can use there."""
@@ -145,9 +149,77 @@ class SummedPlan(Plan, frozen=True):
         return sum(phase.times for phase in self.phases())
 
 
+def typed(plan: Plan) -> None:
+    """Hold a plan's fields against their types, where it is made.
+
+    A list becomes a tuple, one name in place of several a tuple of it, and a number of
+    numpy's a plain one.
+
+    Raises
+    ------
+    PlanError
+        Names the field, what it holds, and what belongs there.
+    """
+    kind = type(plan)
+    for name, wanted in _types(kind):
+        value = getattr(plan, name)
+        if wanted == tuple[str, ...] and isinstance(value, str) and value:
+            value = (value,)
+        elif isinstance(value, range):
+            value = tuple(value)
+        elif isinstance(value, dict):
+            value = {
+                k: tuple(v) if isinstance(v, range) else v for k, v in value.items()
+            }
+        elif hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+            value = value.item()
+        try:
+            right = msgspec.convert(value, wanted)
+        except (msgspec.ValidationError, TypeError) as error:
+            message = f"{kind.__name__}: {name}={value!r} is not possible. {error}."
+            raise PlanError(message) from error
+        msgspec.structs.force_setattr(plan, name, right)
+
+
+@lru_cache(maxsize=64)
+def _types(kind: type[Plan]) -> tuple[tuple[str, Any], ...]:
+    return tuple((one.name, one.type) for one in msgspec.structs.fields(kind))
+
+
 def deref(plan: Plan, field: str) -> None:
     """Replace a result in `field` by the reference that it carries."""
     value = getattr(plan, field)
     reference = getattr(value, "ref", None)
     if reference is not None:
         msgspec.structs.force_setattr(plan, field, reference)
+
+
+def settle_embedding(plan: Any) -> None:  # noqa: ANN401  a head, defined above this
+    """Replace the result of an `EmbeddingPlan` by its reference; refuse all else.
+
+    Raises
+    ------
+    PlanError
+        Says what was given in its place.
+    """
+    deref(plan, "embedding")
+    if not isinstance(plan.embedding, EmbeddingRef | None):
+        message = (
+            "embedding is fednb.EMBEDDING, or the result of an EmbeddingPlan; got "
+            f"{plan.embedding!r}. Columns go into covariates=[...]."
+        )
+        raise PlanError(message)
+
+
+def settle_parts(plan: Any) -> None:  # noqa: ANN401  a head, defined above this
+    """Say on which patients a head is fitted and evaluated, where it leaves that open.
+
+    With embeddings, patients that no network was trained on, and the test patients;
+    without, all patients, as lifelines fits and evaluates.
+    """
+    force = msgspec.structs.force_setattr
+    alone = plan.embedding is None
+    if plan.fit_on == AUTO:
+        force(plan, "fit_on", "all" if alone else "validation")
+    if plan.evaluate_on == AUTO:
+        force(plan, "evaluate_on", "all" if alone and plan.fit_on == "all" else "test")

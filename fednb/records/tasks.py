@@ -30,6 +30,7 @@ from fednb.records.specs import (
     SummedPlan,
     TransformSpec,
     deref,
+    typed,
 )
 
 
@@ -99,6 +100,7 @@ class StatisticsPlan(Plan, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse no columns, extreme quantiles and too many bins."""
+        typed(self)
         if not self.columns:
             message = "A statistics plan needs at least one column."
             raise PlanError(message)
@@ -179,6 +181,7 @@ class TrainingPlan(Plan, frozen=True):
         if not isinstance(given, StrategySpec):
             spec = StrategySpec(given) if isinstance(given, str) else given.spec()
             msgspec.structs.force_setattr(self, "strategy", spec)
+        typed(self)
         _check_at_least(self, 1, "rounds", "local_epochs", "batch_size", "threads")
         if not 0 < self.learning_rate < 10:
             message = f"learning_rate must lie in (0, 10); got {self.learning_rate}."

@@ -211,8 +211,8 @@ def test_every_argument_of_a_plan_is_listed_with_its_default():
     assert tuple(arguments) == tuple(f.name for f in msgspec.structs.fields(plan))
     assert arguments["penalizer"] == "0.5"
     assert words.sentence == (
-        "Fit a Cox survival model of time and event on age, using the validation "
-        "patients, and evaluate it on the test patients."
+        "Fit a Cox survival model of time and event on age, using all patients, and "
+        "evaluate it on all patients."
     )
 
 

@@ -19,7 +19,7 @@ def test_a_pooled_fit_says_what_is_added_up():
     words = plan_words(plan)
     assert words.sentence == (
         "Fit a Cox survival model of time and event on age, C(grade) and age:C(grade), "
-        "using the validation patients, and evaluate it on the test patients. Times "
+        "using all patients, and evaluate it on all patients. Times "
         "are replaced by intervals that end at 6, 12; sums of each interval's risk set "
         "and deaths are added up over all sites, in strata of sex. Patients count with "
         "the weight in w. They are at risk after late only. Robust errors take one "

@@ -10,7 +10,8 @@ from fednb.records.messages import Refusal
 if TYPE_CHECKING:
     from conftest import Scientist
 
-    from fednb.owner.site_owner import SiteOwner
+    from fednb.owner.ledger import LedgerEntry
+from fednb.owner.site_owner import SiteOwner
     from fednb.site.server import SiteServer
 
 
@@ -103,6 +104,26 @@ def test_the_table_shows_the_newest_entries(registered: SiteOwner):
     assert '"max_rounds": 30' in shown
     assert '"max_rounds": 9}' not in shown
     assert ledger._repr_html_().count("<tr>") == 21
+
+
+def test_a_release_says_what_left_and_under_which_contract():
+    outputs = [
+        {"name": "metrics", "bytes": 56, "kind": "masked", "sha256": "ab" * 32},
+        {"name": "update", "bytes": 951_748, "kind": "masked", "sha256": "cd" * 32},
+    ]
+    body = {"attempt": 0, "contract": "ef" * 32, "outputs": outputs, "rules": [{}]}
+    entry = LedgerEntry(7, 0.0, "release", body | {"step": 0, "round": 3}, "ab" * 32)
+    assert entry.line() == (
+        "metrics (56 B, masked), update (952 kB, masked); step 0, round 3 of contract "
+        "efefefefefef"
+    )
+    assert "cd" * 32 in repr(entry)
+
+
+def test_what_a_person_wrote_stands_first_and_hashes_are_short():
+    body = {"contract": "ef" * 32, "decision": "denied", "reason": "too vague"}
+    entry = LedgerEntry(7, 0.0, "decision", body, "ab" * 32)
+    assert entry.line() == "too vague, contract efefefefefef, decision denied"
 
 
 def test_hostile_words_stay_words(
