@@ -99,9 +99,10 @@ def draw_steps(
         Lines for which a new figure has room below the axes.
     """
     axes = new_axes(ax)
-    if ax is None and below:
-        width, height = axes.figure.get_size_inches()
-        axes.figure.set_size_inches(width, height + _LINE_INCHES * below)
+    figure = axes.get_figure(root=True)
+    if ax is None and below and figure is not None:
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(width, height + _LINE_INCHES * below)
     for one in steps:
         time = np.append(0.0, one.time)
         value, lower, upper = (

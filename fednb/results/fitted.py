@@ -19,7 +19,7 @@ from fednb.survival.grid import baseline, draws
 from fednb.survival.logistic import LogisticEstimate
 from fednb.survival.newton import covariance
 from fednb.survival.ph_test import PhSums, ph_test
-from fednb.survival.rounding import rounding_covariance
+from fednb.survival.rounding import rounding_covariance, variance_noise, widened
 from fednb.survival.sandwich import sandwich
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class _Fit:
 
     def model(self) -> Floats:
         return covariance(self.sums, self.options, self.beta)
+
+    def blur(self) -> Floats:
+        """Return what rounding does to each variance, as a share of it."""
+        return variance_noise(self.model(), self.options)
 
     def noise(self) -> Floats:
         """Return what rounding adds to the covariance (disclosure rule 20)."""
@@ -98,11 +102,12 @@ def cox_result(
         n=state.n,
         events=state.events,
     )
-    noise = fit.noise()
-    model = fitted.covariance + noise
+    noise, blur = fit.noise(), fit.blur()
+    model = widened(fitted.covariance + noise, blur)
     errors = model
     if state.meat is not None:
-        errors = sandwich(fitted.covariance, state.meat) + noise
+        # the inverse stands on either side of the meat
+        errors = widened(sandwich(fitted.covariance, state.meat) + noise, 2 * blur)
     std = fit.scale.std
     return CoxResult(
         estimate=replace(fitted, covariance=errors).rescale(fit.scale.mean, std),
@@ -132,7 +137,7 @@ def logistic_result(
     back[:p, :p] = np.diag(1 / fit.scale.std)
     back[p, :p] = -fit.scale.mean / fit.scale.std
     back[p, p] = 1.0
-    spread = fit.model() + fit.noise()
+    spread = widened(fit.model() + fit.noise(), fit.blur())
     fitted = LogisticEstimate(
         names=state.names(design),
         coefficients=back @ fit.beta,
@@ -214,6 +219,8 @@ def _shifts(fit: _Fit, state: HeadState, errors: Floats) -> dict[str, Floats]:
     found = {}
     if fit.options.precision:
         found["rounding"] = _in_errors(np.sqrt(np.diagonal(fit.noise())), errors)
+        # of a standard error, half as much as of its square
+        found["errors"] = fit.blur() / 2
     if state.ungrouped is not None:
         step = _towards(fit, state.ungrouped)
         if step is not None:

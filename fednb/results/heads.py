@@ -13,6 +13,7 @@ from fednb.display import html, text
 from fednb.errors import UnknownNameError
 from fednb.results.caller_rows import design, expanded
 from fednb.results.parts import PooledResult, new_axes, plain
+from fednb.survival.newton_options import FIXED_POINT
 from fednb.survival.wald import WaldTable, wald_table
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_FIXED_POINT = 1e-6
+_TOLD = 0.02
+"""Share of a standard error that is told."""
 
 MAX_COVARIATES = 60
 """Rows of a fit's table that a repr shows."""
@@ -153,7 +155,9 @@ class HeadResult(PooledResult):
         """How far disclosure control moved each coefficient, in standard errors.
 
         ``rounding``: the standard deviation of what rounded totals do to it; the errors
-        are inflated for it. ``intervals``, of a fit pooled on a time grid: the step
+        are inflated for it. ``errors``: that of what rounding does to a standard error,
+        as a share of it; the errors are widened by two of these, which counts where
+        columns are much alike. ``intervals``, of a fit pooled on a time grid: the step
         from the fit stratified by site on times as they are, to first order.
         """
         import pandas as pd
@@ -300,8 +304,12 @@ class HeadResult(PooledResult):
             share = f", l1 ratio {self.l1_ratio:g}" if self.l1_ratio else ""
             facts.append(("penalizer", f"{self.penalizer:g}{share}"))
         # what fixed-point sums move is no disclosure control
-        if self.precision_shift > _FIXED_POINT:
+        if self.precision_shift > FIXED_POINT:
             facts.append(("effect of rounding", shift))
+        blur = np.max(self.shifts.get("errors", 0.0))
+        if blur > _TOLD:
+            told = f"{100 * blur:.0f} % at most, and wider by twice that"
+            facts.append(("errors, by rounding", told))
         if "intervals" in self.shifts:
             moved = np.abs(self.shifts["intervals"]).max()
             facts.append(("effect of intervals", f"{moved:.2g} SE at most"))

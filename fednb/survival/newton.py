@@ -21,7 +21,12 @@ from fednb.errors import FitError, InputError
 from fednb.survival.cholesky import dot, factorise
 from fednb.survival.lasso import proximal_step
 from fednb.survival.newton_options import NewtonOptions
-from fednb.survival.refusals import label, rank_message, separation_message
+from fednb.survival.refusals import (
+    check_first,
+    label,
+    rank_message,
+    separation_message,
+)
 from fednb.survival.separation import lost_columns, share_left
 
 __all__ = [
@@ -130,7 +135,7 @@ def update(
         raise InputError(message)
     state = replace(state, evaluations=state.evaluations + 1)
     if state.accepted is None:
-        _check_first(sums)
+        check_first(sums)
         state = replace(state, null_sums=sums)
     elif _falls(state, sums, options):
         middle = state.accepted + 0.5 * (state.trial - state.accepted)
@@ -196,7 +201,7 @@ def covariance(
         inside = np.ix_(free, free)
         factor = factorise(matrix[inside], floor=_noise(sums, options))
         if factor is None:
-            raise FitError(rank_message(matrix, ()))
+            raise FitError(_deficient(sums, options, ()))
         found[inside] = factor.inverse()
     return found
 
@@ -218,21 +223,6 @@ def penalised_log_likelihood(
     penalty = options.penalty(beta.size)
     absolute = dot(options.shrinkage(beta.size), np.abs(beta))
     return sums.log_likelihood - 0.5 * dot(penalty * beta, beta) - absolute
-
-
-def _check_first(sums: LikelihoodSums) -> None:
-    if not sums.is_finite:
-        message = (
-            "The sums at the starting value are not finite; check the covariates for "
-            "extreme values and standardise them."
-        )
-        raise FitError(message)
-    if sums.log_likelihood == 0 and not sums.to_vector().any():
-        message = (
-            "There are no events, so nothing can be fitted; choose another outcome or "
-            "a longer follow-up."
-        )
-        raise FitError(message)
 
 
 def _falls(state: NewtonState, sums: LikelihoodSums, options: NewtonOptions) -> bool:
@@ -269,8 +259,8 @@ def _advance(
     """Accept the trial and propose the next full step."""
     factor = _factor(sums, options)
     if factor is None:
-        if state.accepted is None:
-            raise FitError(rank_message(_penalised(sums, options), names))
+        if state.accepted is None or _alike(state, options):
+            raise FitError(_deficient(sums, options, names))
         raise FitError(_separated(state.trial - state.accepted, state, names))
     beta = state.trial
     gradient = sums.score - options.penalty(beta.size) * beta
@@ -293,6 +283,27 @@ def _advance(
     if share < 0.1 and following.evaluations >= options.max_evaluations:
         raise FitError(_separated(step, state, names))
     return _check_budget(following, options, names)
+
+
+def _alike(state: NewtonState, options: NewtonOptions) -> bool:
+    """Whether rounding hid what columns had of their own from the start.
+
+    Then it is no separation where it takes their information away.
+    """
+    if options.precision == 0 or state.null_sums is None:
+        return False
+    factor = _factor(state.null_sums, options)
+    if factor is None:
+        return True
+    alone = 1.0 / np.diagonal(factor.inverse())
+    return bool((alone <= 5 * _noise(state.null_sums, options)).any())
+
+
+def _deficient(
+    sums: LikelihoodSums, options: NewtonOptions, names: Sequence[str]
+) -> str:
+    matrix = _penalised(sums, options)
+    return rank_message(matrix, names, rounded=options.rounds)
 
 
 def _full_step(

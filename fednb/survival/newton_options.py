@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from fednb.errors import InputError
 
 if TYPE_CHECKING:
     from fednb.survival.sums import Floats
+
+FIXED_POINT: Final = 1e-6
+"""Largest step of sums that pass for exact."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ class NewtonOptions:
             if not holds:
                 message = f"{name}={getattr(self, name)} is outside its range."
                 raise InputError(message)
+
+    @property
+    def rounds(self) -> bool:
+        """Whether sums are rounded by more than a fixed-point ring does."""
+        return self.precision > FIXED_POINT
 
     def penalty(self, p: int) -> Floats:
         """Lambda of each column, shape (p,).

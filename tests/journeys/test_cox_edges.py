@@ -145,7 +145,9 @@ def test_the_standard_profile_states_what_rounding_and_intervals_moved():
     frames = split(patients(900, 1), *SITES)
     with federate(frames, "standard") as fed:
         ours = fit(fed, plan(strata="none", grid=[10, 20, 30, 60]))
-        assert set(ours.shifts_.columns) == {"rounding", "intervals"}
+        assert set(ours.shifts_.columns) == {"rounding", "errors", "intervals"}
+        # columns that differ have the errors that they would have had
+        assert ours.shifts_["errors"].max() < 0.01
         assert (ours.shifts_["rounding"] > 0).all()
         assert ours.shifts_["rounding"].max() < 0.5
         assert np.isfinite(ours.shifts_.to_numpy()).all()
@@ -154,6 +156,31 @@ def test_the_standard_profile_states_what_rounding_and_intervals_moved():
     theirs = lifelines(frames)
     apart = (ours.params_ - theirs.params_) / theirs.standard_errors_
     assert np.abs(apart).max() < 1.0
+
+
+def test_columns_much_alike_have_wider_errors_or_are_said_to_be_alike():
+    """Splines and their products: rounding moves what little each has of its own."""
+    frames = split(patients(300, 1), *SITES)
+    columns = (*COLUMNS[:2], Column("age", "number", lower=18.0, upper=90.0, step=6.0))
+    errors = {}
+    asked = plan(covariates=(), formula="ns(age, 42, 60)")
+    for profile in ("open", "standard"):
+        with Federation.from_frames(
+            {s: f[["time", "event", "age"]] for s, f in frames.items()},
+            approve="auto",
+            profile=profile,
+            columns=columns,
+        ) as fed:
+            ours = fit(fed, asked)
+            errors[profile] = ours.standard_errors_
+            told = ours.shifts_["errors"].max()
+            assert (told > 0.1) == ("errors, by rounding" in repr(ours))
+            assert (told > 0.1) == (profile == "standard")
+            if profile == "standard":
+                with pytest.raises(FitError, match="rounding of the totals hides"):
+                    fit(fed, plan(covariates=(), formula="bs(age, 42, 48, 54, 60, 66)"))
+    assert (errors["standard"] > errors["open"]).all()
+    assert (errors["standard"] < 2 * errors["open"]).all()
 
 
 def test_intervals_with_few_exits_stay_at_the_site():

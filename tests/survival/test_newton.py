@@ -11,7 +11,7 @@ from fednb.survival.newton import (
     start,
     update,
 )
-from fednb.survival.rounding import rounding_covariance
+from fednb.survival.rounding import rounding_covariance, variance_noise, widened
 from fednb.survival.sums import LikelihoodSums
 
 
@@ -175,6 +175,51 @@ def test_rounded_sums_converge_to_what_rounding_can_resolve(parts: int):
     assert shift.max() < 0.05
     added = np.sqrt(np.diagonal(rounding_covariance(state.sums, options)))
     assert (np.abs(state.accepted - exact.accepted) < 5 * added).all()
+
+
+def test_columns_that_rounding_makes_alike_are_not_called_separated():
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=400)
+    wide = np.column_stack([x, x + 0.02 * rng.normal(size=400)])
+    y = (rng.random(400) < 0.5).astype(float)
+    names = ["one", "much the same"]
+
+    def sums(beta: np.ndarray) -> LikelihoodSums:
+        return logistic_sums(wide, y, beta).rounded(0.1)
+
+    exact = maximise(lambda b: logistic_sums(wide, y, b), 2, NewtonOptions())
+    assert exact.converged
+    options = NewtonOptions(precision=0.1, parts=3)
+    with pytest.raises(FitError, match="or one that the rounding of the totals hides"):
+        maximise(sums, 2, options, names)
+    # later in a fit too: its first information is just enough
+    first, less = (np.array([[90.0, b], [b, 90.0]]) for b in (89.6, 89.96))
+    begun = update(
+        start(2), LikelihoodSums(np.full(2, 20.0), first, -9.0), options, names
+    )
+    with pytest.raises(FitError, match="take fewer knots"):
+        update(begun, LikelihoodSums(np.zeros(2), less, -8.0), options, names)
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.9])
+def test_what_rounding_does_to_a_variance_is_foretold(alike: float):
+    rng = np.random.default_rng(4)
+    information = 60.0 * np.array([[1.0, alike, 0], [alike, 1, 0], [0, 0, 2.0]])
+    options = NewtonOptions(precision=0.1, parts=4)
+    found = []
+    for _ in range(4000):
+        errors = rng.uniform(-0.05, 0.05, size=(4, 3, 3)).sum(axis=0)
+        upper = np.triu(errors)
+        moved = information + upper + np.triu(errors, 1).T
+        found.append(np.diagonal(np.linalg.inv(moved)))
+    inverse = np.linalg.inv(information)
+    expected = np.std(found, axis=0) / np.diagonal(inverse)
+    noise = variance_noise(inverse, options)
+    np.testing.assert_allclose(noise, expected, rtol=0.05)
+    np.testing.assert_allclose(
+        np.diagonal(widened(inverse, noise)), np.diagonal(inverse) * (1 + 2 * noise)
+    )
+    assert not variance_noise(np.zeros((2, 2)), options).any()
 
 
 def test_a_finished_fit_and_foreign_sums_are_refused():
