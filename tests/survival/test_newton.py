@@ -193,7 +193,7 @@ def test_columns_that_rounding_makes_alike_are_not_called_separated():
     with pytest.raises(FitError, match="or one that the rounding of the totals hides"):
         maximise(sums, 2, options, names)
     # later in a fit too: its first information is just enough
-    first, less = (np.array([[90.0, b], [b, 90.0]]) for b in (89.6, 89.96))
+    first, less = (np.array([[90.0, b], [b, 90.0]]) for b in (89.7, 89.96))
     begun = update(
         start(2), LikelihoodSums(np.full(2, 20.0), first, -9.0), options, names
     )
