@@ -5,8 +5,10 @@ BIN    := $(VENV)/bin
 OUT    ?= demo-report
 STAMP  := $(VENV)/.installed
 LAB    := extensions/fednb-lab
-# a file of tests shares what is dear to make, so that it stays in one process
-BESIDE := -n logical --maxprocesses 4 --dist loadfile
+# what shares a process, and in which order: tests/beside.py
+BESIDE := -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+# tests start many processes: none compiles again what another has compiled
+unexport PYTHONDONTWRITEBYTECODE
 
 # what an installation is made from: a panel that was changed is built and laid out anew
 SOURCES := pyproject.toml hatch_build.py scripts/bootstrap.py scripts/fetch_viewer.py \
@@ -36,7 +38,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
 unit: $(STAMP) chromium
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(BESIDE) -m "not long"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:nbmake $(BESIDE) -m "not long"
 
 chromium:  ## for tests/browser; installed where this user may
 	$(PYTHON) scripts/install_chromium.py

@@ -24,18 +24,28 @@ def run(*command: str) -> int:
     return subprocess.run(command, check=False).returncode  # noqa: S603
 
 
+def pip(python: str, *what: str) -> int:
+    """Install something without compiling it: that is done once, for all of it."""
+    return run(python, "-m", "pip", "install", "--quiet", "--no-compile", *what)
+
+
+def compile_all(python: str, folder: Path) -> None:
+    """Compile what was installed on all cores; pip takes one file after the other."""
+    # what no Python of this version reads, as templates of code, stays as it is
+    run(python, "-m", "compileall", "-qq", "-j", "0", str(folder / "lib"))
+
+
 def install_torch(python: str) -> None:
     """Install torch unless the environment has one."""
     if run(python, "-c", "import torch") == 0:
         return
-    pip = (python, "-m", "pip", "install", "--quiet")
     attempts: list[tuple[str, ...]] = [(TORCH,)]
     if not shutil.which("nvidia-smi") and platform.system() == "Linux":
         # a CPU build from a local source or the CPU index, else whatever there is
         cpu = f"{TORCH}+cpu"
         attempts = [(cpu,), (cpu, "--extra-index-url", CPU_INDEX), (TORCH,)]
     for attempt in attempts:
-        if run(*pip, *attempt) == 0:
+        if pip(python, *attempt) == 0:
             return
 
 
@@ -46,9 +56,9 @@ def main() -> int:
         venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
     install_torch(python)
-    return run(
-        python, "-m", "pip", "install", "--quiet", "--editable", ".[dev,dicom,flare]"
-    )
+    status = pip(python, "--editable", ".[dev,dicom,flare]")
+    compile_all(python, folder)
+    return status
 
 
 if __name__ == "__main__":

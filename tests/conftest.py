@@ -4,11 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import beside
 import pytest
+import warm
 from clinics import federate, small_hospitals
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def pytest_configure(config):
+    if config.getoption("dist", "no") != "no":
+        beside.keep_in_memory()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    items[:] = beside.ordered(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return beside.Scheduling(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_workers():
+    """Embedded federations take over each other's torch worker, one after the other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fednb.embedded.federation.WorkerProcess", warm.WarmWorker)
+        yield
+    warm.end()
 
 
 @pytest.fixture(scope="module")
