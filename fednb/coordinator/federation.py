@@ -13,17 +13,13 @@ from fednb.coordinator.contracting import (
     Terms,
     contract_privacy,
     draft,
+    named,
+    participants,
 )
 from fednb.coordinator.evaluating import PURPOSE, Asked, evaluate, leave_sites_out
 from fednb.coordinator.handles import Request, Run
 from fednb.coordinator.listings import DatasetIndex, Sites
-from fednb.coordinator.queries import (
-    QUESTIONS,
-    Queries,
-    named,
-    participants,
-    standing_plan,
-)
+from fednb.coordinator.queries import QUESTIONS, Queries, standing_plan
 from fednb.coordinator.standing import StandingRequests
 from fednb.display import html
 from fednb.display.hooks import Shown
@@ -49,7 +45,7 @@ from fednb.records.specs import Plan
 from fednb.records.tasks import DescribePlan, StatisticsPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from fednb.coordinator.datasite import DatasiteProxy
     from fednb.coordinator.mockdata import DryRunner
@@ -99,6 +95,15 @@ class Federation(Shown):
     def __getitem__(self, site: str) -> DatasiteProxy:
         """Return a datasite by name."""
         return Sites((), self._proxies)[site]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._proxies)
+
+    def __len__(self) -> int:
+        return len(self._proxies)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self._proxies)
 
     @property
     def datasites(self) -> Sites:

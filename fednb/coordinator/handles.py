@@ -12,7 +12,7 @@ from fednb.coordinator.outcomes import Reading
 from fednb.display import html, text
 from fednb.display.contract import contract_html, contract_text
 from fednb.display.hooks import Shown
-from fednb.display.progress import RunProgress
+from fednb.display.progress import RunProgress, Waiting
 from fednb.errors import (
     FednbError,
     PlanError,
@@ -64,7 +64,7 @@ class Preview(Shown):
     """
 
     contract: Contract
-    status: str = "unknown"
+    status: str = "asked"
     rehearsal: Rehearsal | None = None
 
     @property
@@ -134,7 +134,7 @@ class Request(Shown):
         return Preview(self.contract, rehearsal=mock.rehearse(self.contract))
 
     def wait(self, timeout: float | None = None) -> Request:
-        """Wait until every owner has decided.
+        """Wait until every owner has decided, and show whose decision is missing.
 
         Parameters
         ----------
@@ -147,14 +147,15 @@ class Request(Shown):
             An owner denied, or the time is over; names the sites.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
-        while True:
-            waiting = undecided(self.status)
-            if not waiting:
-                return self
-            if time.monotonic() >= deadline:
-                message = f"Still waiting for {', '.join(waiting)} after {timeout} s."
-                raise RunError(message, site=waiting[0], cause="not-approved")
-            time.sleep(_WAIT_SECONDS)
+        with Waiting(self.hash) as shown:
+            while waiting := undecided(self.status):
+                if time.monotonic() >= deadline:
+                    names = ", ".join(waiting)
+                    message = f"Still waiting for {names} after {timeout} s."
+                    raise RunError(message, site=waiting[0], cause="not-approved")
+                time.sleep(_WAIT_SECONDS)
+                shown.say(waiting)
+        return self
 
     def start(self, *, dry_run: bool = False) -> Run:
         """Start the run.

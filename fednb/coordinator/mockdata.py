@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from fednb.display import html, text
 from fednb.display.hooks import Shown, render
-from fednb.errors import InputError
+from fednb.errors import InputError, UnknownNameError
 from fednb.imaging.readers import read_volume
 
 if TYPE_CHECKING:
@@ -144,13 +144,13 @@ class MockData(Shown):
         names = {Path(n).parent.name for n in self.files if n.startswith("images/")}
         return tuple(sorted(names))
 
-    def volume(self, index: int, modality: str = "") -> NDArray[np.float32]:
+    def volume(self, index: int | str, modality: str = "") -> NDArray[np.float32]:
         """Return a mock volume, float32, shape (X, Y, Z), RAS.
 
         Parameters
         ----------
         index
-            Number of the mock patient.
+            Number of the mock patient, or its id in the mock table.
         modality
             Empty: the first that the patient has.
 
@@ -162,13 +162,13 @@ class MockData(Shown):
         found = self._modalities(index)
         return self._read(found[self._chosen(index, modality)]).data
 
-    def view(self, index: int = 0, modality: str = "") -> MockView:
+    def view(self, index: int | str = 0, modality: str = "") -> MockView:
         """Return a mock patient's volumes, to be looked at.
 
         Parameters
         ----------
         index
-            Number of the mock patient.
+            Number of the mock patient, or its id in the mock table.
         modality
             The one shown first. Empty: the first that the patient has.
 
@@ -186,19 +186,26 @@ class MockData(Shown):
         title = f"mock {self.card.dataset}, patient {index}"
         return MockView(title, alike, first.spacing, chosen)
 
-    def _modalities(self, index: int) -> dict[str, str]:
+    def _modalities(self, index: int | str) -> dict[str, str]:
         """Return the names of a patient's files by modality."""
-        if not 0 <= index < len(self.patients):
-            message = f"There are {len(self.patients)} mock patients; got {index}."
-            raise InputError(message)
-        folder = f"images/{self.patients[index]}/"
+        folder = f"images/{self._patient(index)}/"
         return {
             Path(n).name.removesuffix(".gz").removesuffix(".nii"): n
             for n in self.files
             if n.startswith(folder)
         }
 
-    def _chosen(self, index: int, modality: str) -> str:
+    def _patient(self, index: int | str) -> str:
+        if isinstance(index, str):
+            if index not in self.patients:
+                raise UnknownNameError("mock patient", index, self.patients)
+            return index
+        if not 0 <= index < len(self.patients):
+            message = f"There are {len(self.patients)} mock patients; got {index}."
+            raise InputError(message)
+        return self.patients[index]
+
+    def _chosen(self, index: int | str, modality: str) -> str:
         found = self._modalities(index)
         chosen = modality or next(m for m in self.card.modalities if m in found)
         if chosen not in found:

@@ -262,7 +262,11 @@ def _settle_embedding(
         return reference
     made = steps[reference.step] if 0 <= reference.step < len(steps) else None
     if not isinstance(made, EmbeddingPlan):
-        message = f"The study has no embedding step {reference.step} before this one."
+        message = (
+            "fednb.EMBEDDING means embeddings of the same study, and there is no such "
+            f"step {reference.step} before this one: use StudyPlan.with_heads(training,"
+            " head), or give the result of an EmbeddingPlan."
+        )
         raise PlanError(message)
     training = made.model.training
     width = models.embedding_width(training.network)

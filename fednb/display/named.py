@@ -74,6 +74,9 @@ class Named(Mapping[str, T], Shown):
     def __len__(self) -> int:
         return len(self._found)
 
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self._found)
+
     @abstractmethod
     def _rows(self) -> list[tuple[object, ...]]:
         """Return a row of cells for each."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,10 +19,58 @@ from fednb.display.text import number, visible
 from fednb.records.tasks import TrainingPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from fednb.records.contracts import Contract
     from fednb.records.service import Event
+
+
+class Waiting:
+    """Says for whom a request waits, in a terminal or a notebook; a context manager.
+
+    Nothing is shown before `say`, and nothing is left behind: people decide in their
+    own time, and whoever waits for them should know that nothing hangs.
+
+    Parameters
+    ----------
+    request
+        Hash of the request.
+    """
+
+    def __init__(self, request: str) -> None:
+        self._request = request[:12]
+        self._status = Console().status("")
+        self._said: tuple[str, ...] = ()
+
+    def __enter__(self) -> Waiting:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._said:
+            self._status.stop()
+
+    def words(self, sites: Sequence[str]) -> str:
+        """Return what is shown while the owners of `sites` decide."""
+        names = ", ".join(visible(site) for site in sites)
+        return (
+            f"Request {self._request} waits for the owners of {names} to approve it; "
+            "interrupt to stop waiting, the request stays."
+        )
+
+    def say(self, sites: Sequence[str]) -> None:
+        """Show whose decision is missing."""
+        if tuple(sites) == self._said:
+            return
+        self._status.update(escape(self.words(sites)))
+        if not self._said:
+            self._status.start()
+        self._said = tuple(sites)
 
 
 class RunProgress:

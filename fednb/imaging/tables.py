@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,6 +24,12 @@ MAX_LEVELS: Final = 40
 
 _SHOWN: Final = 5
 _DURATIONS: Final = ("os_", "pfs_", "survival", "time_to", "duration")
+_MOSTLY: Final = 0.8
+"""A column of which as many values are numbers is of numbers, with faults."""
+
+_ALIKE: Final = ("patient", "patientid", "patientname", "subject", "subjectid", "id")
+"""How others call the column of ids."""
+
 _EMPTY: Final = ("", "NA", "NaN", "nan", "N/A", "null")
 
 
@@ -142,13 +149,27 @@ def _read(path: Path, kinds: object) -> pd.DataFrame:
     except OSError as error:
         problem = f"{path.name}: cannot be read ({error.strerror})"
         raise DatasetError([problem]) from error
+    except UnicodeDecodeError as error:
+        problem = (
+            f"{path.name}: is not text in UTF-8; save it from the spreadsheet as CSV, "
+            "UTF-8, with commas"
+        )
+        raise DatasetError([problem]) from error
     except (ValueError, pd.errors.ParserError) as error:
         problem = f"{path.name}: is not a CSV table ({error})"
         raise DatasetError([problem]) from error
     if PATIENT not in frame.columns:
-        problem = f"{path.name}: has no column {PATIENT}; it has {list(frame.columns)}"
-        raise DatasetError([problem])
+        raise DatasetError([_without_patients(path, [str(n) for n in frame.columns])])
     return frame
+
+
+def _without_patients(path: Path, names: list[str]) -> str:
+    """Say which columns there are, and what may have become of the patients'."""
+    problem = f"{path.name}: has no column {PATIENT}; it has {names}"
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
+        return f"{problem}: save it with commas between the columns"
+    alike = [n for n in names if re.sub("[^a-z]", "", n.lower()) in _ALIKE]
+    return f"{problem}: rename {alike[0]} to {PATIENT}" if alike else problem
 
 
 def _numbers(values: pd.Series[Any]) -> pd.Series[Any]:
@@ -264,9 +285,11 @@ def _some(values: Iterable[object]) -> str:
 def _infer(name: str, values: pd.Series[Any]) -> Column:
     """Propose one column from its values that are not missing."""
     numbers = _numbers(values)
-    if values.empty or numbers.isna().any():
+    if values.empty or numbers.notna().mean() < _MOSTLY:
         levels = tuple(sorted({str(value) for value in values}))
         return Column(name=name, kind="category", levels=levels)
+    # what is no number among numbers is a fault of the table, which is told as such
+    numbers = numbers.dropna()
     if set(numbers.unique()) <= {0, 1}:
         return Column(name=name, kind="binary")
     low, high = float(numbers.min()), float(numbers.max())

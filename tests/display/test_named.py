@@ -43,3 +43,7 @@ def test_it_shows_its_rows_escaped_and_what_stands_above_them():
     assert repr(Counted({"oak": 80})).startswith("1 trees\n\nname")
     assert "<b>" not in Trees({"<b>": 7})._repr_html_()
     assert "<p>1 trees</p>" in Counted({"oak": 80})._repr_html_()
+
+
+def test_tab_completes_names():
+    assert Trees({"oak": 80, "elm": 7})._ipython_key_completions_() == ["oak", "elm"]

@@ -310,3 +310,42 @@ def test_a_patient_without_any_of_the_modalities(folder):
     files = [v for v in run(folder).manifest.volumes if v.patient == "aa01"]
     with pytest.raises(DatasetError, match="aa01: has FLAIR, T1c, none of T2"):
         load_patient(folder / "images", files, ("T2",))
+
+
+def test_a_fault_among_numbers_is_told_as_one(folder):
+    """Not as forty labels, each of which would be published."""
+    table = pd.read_csv(folder / "table.csv", dtype=str)
+    table = pd.concat([table] * 5, ignore_index=True)
+    table["patient_id"] = [f"p{i}" for i in range(len(table))]
+    table.loc[2, "age"] = "n/a?"
+    table.to_csv(folder / "table.csv", index=False)
+    with pytest.raises(DatasetError) as caught:
+        survey(None, folder / "table.csv", None, dataset="d")
+    assert caught.value.problems == ("column age: n/a? is no number, at p2",)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        (
+            "patient_id;age\na;40\n",
+            "table.csv: has no column patient_id; it has ['patient_id;age']: save it "
+            "with commas between the columns",
+        ),
+        (
+            "PatientID,age\na,40\n",
+            "table.csv: has no column patient_id; it has ['PatientID', 'age']: rename "
+            "PatientID to patient_id",
+        ),
+        (
+            "patient_id,age\nM\xfcller,40\n",
+            "table.csv: is not text in UTF-8; save it from the spreadsheet as CSV, "
+            "UTF-8, with commas",
+        ),
+    ],
+)
+def test_what_spreadsheets_write_is_told_with_what_to_do(tmp_path, written, message):
+    (tmp_path / "table.csv").write_bytes(written.encode("latin-1"))
+    with pytest.raises(DatasetError) as caught:
+        survey(None, tmp_path / "table.csv", None, dataset="d")
+    assert caught.value.problems == (message,)

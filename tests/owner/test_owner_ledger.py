@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fednb.errors import InputError, IntegrityError, UnknownNameError
+from fednb.owner.ledger import LedgerEntry
 from fednb.records.messages import Refusal
 
 if TYPE_CHECKING:
     from conftest import Scientist
 
-    from fednb.owner.ledger import LedgerEntry
-from fednb.owner.site_owner import SiteOwner
+    from fednb.owner.site_owner import SiteOwner
     from fednb.site.server import SiteServer
 
 
