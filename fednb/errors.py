@@ -254,8 +254,11 @@ class SiteDownError(FednbError):
     cause: Cause = "unreachable"
 
     def __init__(self, site: str, *, detail: str = "") -> None:
-        message = f"{site} cannot be reached. The run pauses; resume it when the site "
-        super().__init__(f"{message}is back.", site, detail=detail)
+        message = (
+            f"{site} cannot be reached. Ask again when the site is back; a run pauses "
+            "until you resume it."
+        )
+        super().__init__(message, site, detail=detail)
 
     @override
     def told(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fednb.coordinator.known_sites import KnownSites
 from fednb.coordinator.settling import common_columns, settle_steps
 from fednb.coordinator.traffic import check_traffic
-from fednb.errors import PlanError, UnknownNameError
+from fednb.errors import InputError, PlanError, UnknownNameError
 from fednb.privacy.egress import outputs_of
 from fednb.privacy.profiles import (
     MAX_PARAMETER_SHARE,
@@ -105,6 +105,28 @@ class Terms:
 
 TERMS: Final = ("profile", "secure_sum", "resources", "days")
 """Fields of `Terms` that a scientist may leave out."""
+
+
+def named(names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return names as a plan has them; one alone stands for itself."""
+    if names is None:
+        return None
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def participants(sites: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the sites that are to take part; None: all that have the dataset.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    names = named(sites)
+    if names == ():
+        message = "sites=[] asks nobody. Name a site, or leave sites out to ask all."
+        raise InputError(message)
+    return names
 
 
 def draft(

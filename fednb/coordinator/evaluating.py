@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
-from fednb.coordinator.contracting import TERMS
+from fednb.coordinator.contracting import TERMS, participants
 from fednb.errors import PlanError, UnknownNameError
 from fednb.records.assessment import AssessmentPlan, FixedModel
 from fednb.records.heads import CoxPlan, HeadPlan
@@ -70,7 +70,7 @@ class Asked:
         return cls(
             dataset,
             settings.get("purpose", PURPOSE),
-            None if sites is None else tuple(sites),
+            participants(sites),
             settings.get("timeout"),
         )
 

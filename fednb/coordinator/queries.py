@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from fednb.coordinator.contracting import participants
 from fednb.coordinator.outcomes import Reading
 from fednb.coordinator.settling import common_columns, shared_columns
 from fednb.errors import InputError, PlanError, RefusedError, UnknownNameError
@@ -88,28 +89,6 @@ class Queries:
             raise
         reading = Reading(outcome, contract, self.client.weights)
         return reading.result(plan, outcome.steps[0])
-
-
-def named(names: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return names as a plan has them; one alone stands for itself."""
-    if names is None:
-        return None
-    return (names,) if isinstance(names, str) else tuple(names)
-
-
-def participants(sites: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the sites that are to take part; None: all that have the dataset.
-
-    Raises
-    ------
-    InputError
-        There is none.
-    """
-    names = named(sites)
-    if names == ():
-        message = "sites=[] asks nobody. Name a site, or leave sites out to ask all."
-        raise InputError(message)
-    return names
 
 
 def standing_plan(dataset: str, cards: Mapping[str, DatasetCard]) -> StudyPlan:

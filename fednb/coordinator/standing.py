@@ -96,6 +96,6 @@ class StandingRequests:
             message = (
                 f"The standing contract of {request.contract.dataset!r} waits for the "
                 f"approval of {', '.join(waiting)}: request {request.hash[:12]}, asked "
-                "once."
+                "once. Ask again when they have decided."
             )
             raise RunError(message, site=waiting[0], cause="not-approved")

@@ -22,6 +22,8 @@ AUTO: Final = cast("Split", "auto")
 Device = Literal["auto", "cpu", "cuda"]
 Needs = dict[str, tuple[Literal["number", "binary", "category"], ...]]
 """Column names, each with the kinds of column that a plan can use there."""
+_NAMES: Final = (tuple[str, ...], tuple[str, ...] | None)
+"""Types of a field for which one name may be given alone."""
 
 
 class TransformSpec(Record, frozen=True):
@@ -163,7 +165,7 @@ def typed(plan: Plan) -> None:
     kind = type(plan)
     for name, wanted in _types(kind):
         value = getattr(plan, name)
-        if wanted == tuple[str, ...] and isinstance(value, str) and value:
+        if wanted in _NAMES and isinstance(value, str) and value:
             value = (value,)
         elif isinstance(value, range):
             value = tuple(value)

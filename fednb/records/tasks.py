@@ -70,6 +70,7 @@ class DescribePlan(Plan, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse a name that is counted twice."""
+        typed(self)
         for field in ("columns", "modalities"):
             names = getattr(self, field) or ()
             if len(set(names)) < len(names):

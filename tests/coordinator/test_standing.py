@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from filing import contract_of
 
+from fednb.coordinator import evaluating
+from fednb.coordinator.contracting import participants
 from fednb.coordinator.standing import StandingRequests
-from fednb.errors import RunError
+from fednb.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from fednb.records.contracts import Contract
@@ -91,6 +93,15 @@ def test_one_that_a_site_refuses_is_used_no_more_though_it_is_approved():
     notebook.standing.forget(spent)
     assert notebook.approved() is not spent
     assert notebook.approved() is notebook.shelf[1]
+
+
+def test_one_site_stands_for_itself_and_none_for_nobody():
+    assert participants("aspen") == ("aspen",)
+    assert participants(["a", "b"]) == ("a", "b")
+    assert participants(None) is None
+    assert evaluating.Asked.of("clinic", "aspen", {}).sites == ("aspen",)
+    with pytest.raises(InputError, match=r"^sites=\[\] asks nobody\. Name a site"):
+        participants([])
 
 
 def test_what_says_something_else_is_no_standing_request_of_this():

@@ -160,7 +160,8 @@ def test_statistics_wait_for_every_owner(tmp_path):
         (request,) = fed.requests
         assert str(error.value) == (
             "The standing contract of 'clinic' waits for the approval of a, b, c: "
-            f"request {request.hash[:12]}, asked once."
+            f"request {request.hash[:12]}, asked once. Ask again when they have "
+            "decided."
         )
         for site in SITES:
             fed.owner(site).requests[0].approve(note="aggregates only")

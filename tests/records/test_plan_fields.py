@@ -11,7 +11,7 @@ from fednb.records.curves import SurvivalPlan
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.specs import EmbeddingRef, SplitSpec
 from fednb.records.studies import EMBEDDING
-from fednb.records.tasks import StatisticsPlan, TrainingPlan
+from fednb.records.tasks import DescribePlan, StatisticsPlan, TrainingPlan
 
 
 def test_a_table_is_fitted_on_all_patients_and_an_embedding_on_those_set_aside():
@@ -38,6 +38,8 @@ def test_no_plan_on_the_wire_leaves_its_patients_open():
 def test_one_name_stands_for_a_list_of_it_and_numbers_may_be_numpys():
     assert CoxPlan(covariates="age").covariates == ("age",)
     assert StatisticsPlan("age").columns == ("age",)
+    assert DescribePlan("age", ["T1c"]) == DescribePlan(("age",), ("T1c",))
+    assert DescribePlan().columns is None
     plan = TrainingPlan("small-cnn-3d", "idh", rounds=np.int64(3), size=[8, 8, 8])
     assert (plan.rounds, plan.size) == (3, (8, 8, 8))
     assert SurvivalPlan("t", "e", range(3, 9, 3)).grid == (3.0, 6.0)

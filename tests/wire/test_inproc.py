@@ -29,7 +29,8 @@ def test_a_site_that_is_down_is_named_until_it_is_up(transport):
         transport.call("a", b"x", timeout=1)
     assert error.value.site == "a"
     assert str(error.value) == (
-        "a cannot be reached. The run pauses; resume it when the site is back."
+        "a cannot be reached. Ask again when the site is back; a run pauses until you "
+        "resume it."
     )
     assert transport.call("b", b"x", timeout=1) == b"X"
     transport.bring_up("a")
