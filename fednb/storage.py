@@ -121,8 +121,10 @@ class Folder:
         except OSError as error:
             os.close(handle)
             message = (
-                f"Another server already runs on {self.path}. Stop it first, or open "
-                "another home; the panel and `fednb site` work beside it."
+                f"Another server already runs on {self.path}: of another notebook or "
+                "program, or of an earlier federation of this one. End that (shut its "
+                "kernel down, or call .close()), or open another home; the panel and "
+                "`fednb site` work beside it."
             )
             raise HomeError(message) from error
         self._lock_file = handle

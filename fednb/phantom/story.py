@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
-from fednb.display import text
+from fednb.display import html, text
+from fednb.display.hooks import Shown
 from fednb.errors import HomeError
 from fednb.phantom.demo import DATASET, HOSPITALS, DemoSize, baselines, demo
 from fednb.phantom.memory import PeakMemory
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fednb.coordinator.handles import Request
+    from fednb.display.html import Html
     from fednb.embedded.federation import Federation
     from fednb.phantom.oracle import OracleCounts
     from fednb.results.statistics import StatisticsResult
 
 ROUNDS: Final = 30
 THREADS: Final = 2
+_LEFT: Final = ("output", "kind", "releases", "largest")
 
 
 @dataclass(frozen=True)
@@ -200,11 +203,11 @@ def _tell(console: Console, root: Path, size: DemoSize, rounds: int) -> Told:
     with baselines(root, size) as beside:
         compared = run_baselines(beside, training)
     told = Told(request, statistics, study, compared, oracle(root))
-    console.print(str(told.comparison()))
+    console.print(str(told.comparison()), soft_wrap=True)
     console.rule("Survival")
-    console.print(str(study.cox))
+    console.print(str(study.cox), highlight=False, soft_wrap=True)
     console.rule("Everything that left the hospitals")
-    console.print(_release_table(told))
+    console.print(str(_leaving(told)), soft_wrap=True)
     console.print(f"Ledgers verified: {heads}")
     return told
 
@@ -220,16 +223,29 @@ def _ledgers(fed: Federation) -> str:
     return ", ".join(found)
 
 
-def _release_table(told: Told) -> str:
-    """Return each output with how often and how large it left."""
+@dataclass(frozen=True, repr=False)
+class Leaving(Shown):
+    """Each output of the demo, with how often and how large it left a hospital."""
+
+    rows: tuple[tuple[object, ...], ...]
+
+    def _text(self) -> str:
+        return text.table(_LEFT, self.rows)
+
+    def _html(self) -> Html:
+        return html.table(_LEFT, self.rows)
+
+
+def _leaving(told: Told) -> Leaving:
     counted: dict[tuple[int, str, str], list[int]] = {}
     for line in told.all_releases():
         counted.setdefault((line.step, line.name, line.kind), []).append(line.bytes)
-    rows = [
-        (name, kind, len(sizes), text.human_bytes(max(sizes)))
-        for (_, name, kind), sizes in counted.items()
-    ]
-    return text.table(("output", "kind", "releases", "largest"), rows)
+    return Leaving(
+        tuple(
+            (name, kind, len(sizes), text.human_bytes(max(sizes)))
+            for (_, name, kind), sizes in counted.items()
+        )
+    )
 
 
 def _write(out: Path, told: Told) -> Path:
@@ -255,7 +271,7 @@ def _write(out: Path, told: Told) -> Path:
         Section("Comparison", [told.comparison(), plots["comparison"]]),
         Section("IDH from image and age", [study.evaluation, study.logistic]),
         Section("Survival", [study.cox, plots["hazard_ratios"]]),
-        Section("Everything that left", [_release_table(told)]),
+        Section("Everything that left", [_leaving(told)]),
     )
     title = "fednb: three synthetic hospitals"
     return write_report(out / "report.html", sections, title=title)

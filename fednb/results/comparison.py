@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fednb.display import html, text
 from fednb.display.hooks import Shown
 from fednb.errors import InputError, UnknownNameError
-from fednb.results.parts import new_axes, plain
+from fednb.results.parts import MAX_TITLE, new_axes, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,9 +128,10 @@ class ComparisonTable(Shown):
         """
         chosen = metric or self.metrics[0]
         column = self._column(chosen)
-        axes = new_axes(ax, len(self.rows))
+        rows = [r for r in reversed(self.rows) if math.isfinite(r.scores[column])]
+        axes = new_axes(ax, len(rows))
         best = self.best(chosen)
-        for place, row in enumerate(reversed(self.rows)):
+        for place, row in enumerate(rows):
             error = _error(row, column)
             axes.errorbar(
                 row.scores[column],
@@ -141,11 +142,11 @@ class ComparisonTable(Shown):
                 mfc="C0" if row.name in best else "white",
                 capsize=3,
             )
-        names = [plain(row.name) for row in reversed(self.rows)]
+        names = [plain(row.name) for row in rows]
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(-0.5, len(names) - 0.5)
         axes.set_xlabel(plain(chosen))
-        axes.set_title(plain(self.title))
+        axes.set_title(plain(self.title, MAX_TITLE), fontsize="medium")
         return axes
 
     def _column(self, metric: str) -> int:
@@ -170,7 +171,9 @@ class ComparisonTable(Shown):
             ]
             rows.append([row.name, *cells, *self._notes(row)])
         grid = text.table(self._headers(), rows)
-        return f"{text.visible(self.title)}\n{grid}\n* best"
+        ranked = all(row.ranked for row in self.rows)
+        note = "* best" if ranked else "* best; references are not ranked"
+        return f"{text.visible(self.title)}\n{grid}\n{note}"
 
     def _html(self) -> Html:
         best = [self.best(metric) for metric in self.metrics]

@@ -24,6 +24,7 @@ OPEN_PROFILE: Final = (
 """What a result of the open profile says about itself."""
 
 MAX_LABEL: Final = 28
+MAX_TITLE: Final = 60
 """Longest label in a plot."""
 
 MAX_HEADING: Final = 1000
@@ -121,10 +122,10 @@ def new_axes(ax: Axes | None, lines: int = 0) -> Axes:
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
-def plain(label: object) -> str:
+def plain(label: object, limit: int = MAX_LABEL) -> str:
     """Return a label for a plot: visible, short, without matplotlib's mathematics."""
     shown = text.visible(label)
-    short = shown if len(shown) <= MAX_LABEL else f"{shown[: MAX_LABEL - 1]}…"
+    short = shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
     return short.replace("$", r"\$")
 
 

@@ -200,19 +200,19 @@ class TrainingResult(Shown):
             The axes of the losses.
         """
         axes = new_axes(ax)
-        rounds = [r.round for r in self.rounds]
         curves = {
             "train loss": [r.train_loss for r in self.rounds],
             "validation loss": [r.validation_loss for r in self.rounds],
         }
         lines: list[Any] = []
         for name, values in curves.items():
-            lines += axes.plot(rounds, values, marker=".", label=name)
+            lines += axes.plot(*_measured(self.rounds, values), marker=".", label=name)
         values = [r.index for r in self.rounds]
         if any(math.isfinite(value) for value in values):
             right = axes.twinx()
             name = f"validation {self._index}"
-            lines += right.plot(rounds, values, "k--", marker=".", label=name)
+            measured = _measured(self.rounds, values)
+            lines += right.plot(*measured, "k--", marker=".", label=name)
             right.set_ylabel(self._index)
         axes.set_xlabel("round")
         axes.set_ylabel("loss")
@@ -292,3 +292,12 @@ class TrainingResult(Shown):
             html.details("Rounds", html.table(self._headers(), self._rows())),
             releases_html(self.releases),
         )
+
+
+def _measured(
+    rounds: Sequence[RoundRecord], values: Sequence[float]
+) -> tuple[list[int], list[float]]:
+    """Return the rounds that have a value, and these: a line joins them."""
+    pairs = zip(rounds, values, strict=True)
+    known = [(r.round, value) for r, value in pairs if math.isfinite(value)]
+    return [place for place, _ in known], [value for _, value in known]

@@ -102,7 +102,9 @@ def test_two_servers_on_one_home(fresh):
     with pytest.raises(HomeError) as error:
         SiteServer(path)
     assert str(error.value) == (
-        f"Another server already runs on {path}. Stop it first, or open another home; "
+        f"Another server already runs on {path}: of another notebook or program, or of "
+        "an earlier federation of this one. End that (shut its kernel down, or call "
+        ".close()), or open another home; "
         "the panel and `fednb site` work beside it."
     )
     assert send(fresh, "a", Ping())[1].status == "ready"

@@ -46,3 +46,18 @@ def test_a_row_of_another_width_is_refused():
         InputError, match=r"^Row 'a' has 2 scores and 0 errors; 1 metrics are named\.$"
     ):
         ComparisonTable("t", ("C",), (ComparisonRow("a", (1.0, 2.0)),))
+
+
+def test_a_plot_has_a_row_for_each_that_has_the_figure_and_its_whole_title():
+    rows = (ComparisonRow("a", (0.7,)), ComparisonRow("b", (math.nan,)))
+    title = "Test patients, pairs within hospitals"
+    axes = ComparisonTable(title, ("C",), rows).plot()
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a"]
+    assert axes.get_title() == title
+
+
+def test_the_text_says_that_references_are_not_ranked():
+    lines = repr(samples.comparison()).splitlines()
+    assert lines[-1] == "* best; references are not ranked"
+    alone = ComparisonTable("t", ("C",), (ComparisonRow("a", (0.7,)),))
+    assert repr(alone).splitlines()[-1] == "* best"

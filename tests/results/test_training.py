@@ -59,6 +59,19 @@ def test_curves_are_drawn_with_the_auc_on_a_second_axis():
     assert list(right.lines[0].get_ydata()) == [0.5, 0.75, 1 - 0.5 / 3]
 
 
+def test_rounds_without_a_validation_leave_no_gap_in_its_line():
+    whole = samples.training()
+    first, second, third = whole.rounds
+    skipped = dataclasses.replace(
+        second, validation_loss=math.nan, validation_auc=math.nan
+    )
+    found = dataclasses.replace(whole, rounds=(first, skipped, third))
+    left, right = found.plot().figure.axes
+    assert list(left.lines[0].get_xdata()) == [1, 2, 3]
+    assert list(left.lines[1].get_xdata()) == [1, 3]
+    assert list(right.lines[0].get_xdata()) == [1, 3]
+
+
 def test_weights_are_read_when_they_are_asked_for():
     weights = {"w": np.arange(3.0)}
     result = dataclasses.replace(samples.training(), loader=lambda: weights)
