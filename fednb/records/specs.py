@@ -163,29 +163,48 @@ def typed(plan: Plan) -> None:
         Names the field, what it holds, and what belongs there.
     """
     kind = type(plan)
-    for name, wanted in _types(kind):
-        value = getattr(plan, name)
-        if wanted in _NAMES and isinstance(value, str) and value:
-            value = (value,)
-        elif isinstance(value, range):
-            value = tuple(value)
-        elif isinstance(value, dict):
-            value = {
-                k: tuple(v) if isinstance(v, range) else v for k, v in value.items()
-            }
-        elif hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-            value = value.item()
-        try:
-            right = msgspec.convert(value, wanted)
-        except (msgspec.ValidationError, TypeError) as error:
-            message = f"{kind.__name__}: {name}={value!r} is not possible. {error}."
-            raise PlanError(message) from error
-        msgspec.structs.force_setattr(plan, name, right)
+    types = _types(kind)
+    values = {n: _plain(getattr(plan, n), wanted) for n, wanted in types.items()}
+    try:
+        # at once: plans are made anew wherever a contract is read
+        right = msgspec.convert(values, _shape(kind))
+    except (msgspec.ValidationError, TypeError):
+        for name, wanted in types.items():
+            _check_field(kind, name, values[name], wanted)
+        raise
+    for name in types:
+        msgspec.structs.force_setattr(plan, name, getattr(right, name))
+
+
+def _plain(value: Any, wanted: object) -> Any:  # noqa: ANN401  (what a caller gave)
+    if wanted in _NAMES and isinstance(value, str) and value:
+        return (value,)
+    if isinstance(value, range):
+        return tuple(value)
+    if isinstance(value, dict):
+        return {k: tuple(v) if isinstance(v, range) else v for k, v in value.items()}
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return value.item()
+    return value
+
+
+def _check_field(kind: type[Plan], name: str, value: object, wanted: object) -> None:
+    try:
+        msgspec.convert(value, wanted)
+    except (msgspec.ValidationError, TypeError) as error:
+        message = f"{kind.__name__}: {name}={value!r} is not possible. {error}."
+        raise PlanError(message) from error
 
 
 @lru_cache(maxsize=64)
-def _types(kind: type[Plan]) -> tuple[tuple[str, Any], ...]:
-    return tuple((one.name, one.type) for one in msgspec.structs.fields(kind))
+def _types(kind: type[Plan]) -> dict[str, Any]:
+    return {one.name: one.type for one in msgspec.structs.fields(kind)}
+
+
+@lru_cache(maxsize=64)
+def _shape(kind: type[Plan]) -> type[msgspec.Struct]:
+    """Return a record of the same fields that checks nothing but types."""
+    return msgspec.defstruct(kind.__name__, list(_types(kind).items()))
 
 
 def deref(plan: Plan, field: str) -> None:
