@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
     from fednb.records.contracts import Contract
     from fednb.records.service import Event
+
+
+_BAR: Final = 20
+"""Characters of a bar, which leaves room for figures beside it."""
 
 
 class Waiting:
@@ -89,7 +93,7 @@ class RunProgress:
         self._bars: dict[int, TaskID] = {}
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=_BAR),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[figures]}"),
@@ -111,6 +115,7 @@ class RunProgress:
     def add(self, event: Event) -> None:
         """Show an event."""
         if event.kind == "step":
+            self._fill()
             self._bar(event.step)
         elif event.kind == "round":
             figures = "  ".join(
@@ -123,8 +128,16 @@ class RunProgress:
             if figures:
                 self._progress.update(bar, figures=figures)
         elif event.kind in {"completed", "failed", "stopped"}:
+            if event.kind == "completed":
+                self._fill()
             for bar in self._bars.values():
                 self._progress.stop_task(bar)
+
+    def _fill(self) -> None:
+        """Fill the bars of steps that are over: how long a fit is shows at its end."""
+        for task in self._progress.tasks:
+            if task.total is None:
+                self._progress.update(task.id, total=task.completed)
 
     def _bar(self, step: int) -> TaskID:
         if step not in self._bars:

@@ -63,9 +63,10 @@ export class RequestsPanel extends Widget {
     }
     return [
       ...wrong,
-      ...homes.homes.map(homeSection),
+      // first what a person has to do: homes fill a low or narrow window alone
       this.waiting(),
       ...this.unreadable(),
+      ...homes.homes.map(homeSection),
       ...this.decided()
     ];
   }
