@@ -49,7 +49,10 @@ class StudyPlan(Plan, frozen=True):
         training
             What to train.
         *heads
-            Fits on `EMBEDDING`, or on covariates alone; all use the training's split.
+            Fits on `EMBEDDING`, or on covariates alone; all use the training's split,
+            and those on covariates alone the same patients as the others, so that they
+            can be compared: fitted on validation patients, evaluated on test patients,
+            unless they name a part themselves.
         assess
             Whether each fit is assessed on the test patients, in steps of their own
             after all fits.
@@ -64,7 +67,10 @@ class StudyPlan(Plan, frozen=True):
             raise PlanError(message)
         model = cls.model_of(0, training)
         split = training.split
-        fits = tuple(msgspec.structs.replace(head, split=split) for head in heads)
+        fits = tuple(
+            msgspec.structs.replace(head, split=split, **_beside_others(head))
+            for head in heads
+        )
         first = (training, EvaluationPlan(model), EmbeddingPlan(model))
         numbered = enumerate(fits, len(first)) if assess else ()
         assessed = (cls.assessment_of(step, head) for step, head in numbered)
@@ -111,3 +117,9 @@ class StudyPlan(Plan, frozen=True):
     def embedding_of(step: int) -> EmbeddingRef:
         """Refer to the embeddings that step number `step` of this study will make."""
         return EmbeddingRef(STUDY, step, 0, SplitSpec())
+
+
+def _beside_others(head: CoxPlan | LogisticPlan) -> dict[str, str]:
+    """Return the parts of a head that would take all patients, of whom some trained."""
+    parts = {"fit_on": "validation", "evaluate_on": "test"}
+    return {name: part for name, part in parts.items() if getattr(head, name) == "all"}

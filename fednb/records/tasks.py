@@ -229,7 +229,15 @@ class EvaluationPlan(Plan, frozen=True):
 
 
 class EmbeddingPlan(Plan, frozen=True):
-    """Compute embeddings and scores of every patient; they stay at the site."""
+    """Compute embeddings and scores of every patient; they stay at the site.
+
+    What comes back is a handle: heads are fitted on it, ``CoxPlan(embedding, ...)``.
+
+    Attributes
+    ----------
+    model
+        Result of a `TrainingPlan`, or its ``.ref``.
+    """
 
     model: ModelRef
 

@@ -10,7 +10,7 @@ from fednb.errors import PlanError
 from fednb.records.curves import SurvivalPlan
 from fednb.records.heads import CoxPlan, LogisticPlan
 from fednb.records.specs import EmbeddingRef, SplitSpec
-from fednb.records.studies import EMBEDDING
+from fednb.records.studies import EMBEDDING, StudyPlan
 from fednb.records.tasks import DescribePlan, StatisticsPlan, TrainingPlan
 
 
@@ -72,3 +72,12 @@ def test_what_a_field_cannot_hold_is_told_where_the_plan_is_made(make, message):
     with pytest.raises(PlanError) as caught:
         make()
     assert str(caught.value) == message
+
+
+def test_heads_of_one_study_are_fitted_and_evaluated_on_the_same_patients():
+    training = TrainingPlan("small-cnn-3d", "idh")
+    on_image = LogisticPlan(EMBEDDING, "score", target="idh")
+    on_age = LogisticPlan(covariates="age", target="idh")
+    *_, image, age = StudyPlan.with_heads(training, on_image, on_age).steps
+    assert (age.fit_on, age.evaluate_on) == (image.fit_on, image.evaluate_on)
+    assert (age.fit_on, age.evaluate_on) == ("validation", "test")
