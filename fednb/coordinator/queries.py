@@ -83,9 +83,9 @@ class Queries:
         ask = AskQuery(run, request.hash, step, query, signature)
         try:
             outcome = self.client.ask(ask, Outcome)
-        except RefusedError:
-            # revoked, expired, or the dataset is another: the next call asks anew
-            self.standing.forget(request)
+        except RefusedError as error:
+            # whatever else it was, asking owners for the same again would not help
+            self.standing.forget(request, spent=error.cause == "limit")
             raise
         reading = Reading(outcome, contract, self.client.weights)
         return reading.result(plan, outcome.steps[0])

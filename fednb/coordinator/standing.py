@@ -63,9 +63,19 @@ class StandingRequests:
             self._usable.add(known.hash)
         return known
 
-    def forget(self, request: Request) -> None:
-        """Use a request no more: the next call asks owners anew."""
-        self._spent.add(request.hash)
+    def forget(self, request: Request, *, spent: bool = True) -> None:
+        """Look for the standing contract anew at the next call.
+
+        Parameters
+        ----------
+        request
+            The one that was used so far.
+        spent
+            Whether it can never be used again, though it is approved: owners are asked
+            anew. Else they are where it has ended, or would say something else now.
+        """
+        if spent:
+            self._spent.add(request.hash)
         self._usable.discard(request.hash)
         for key in [key for key, known in self._known.items() if known == request]:
             del self._known[key]

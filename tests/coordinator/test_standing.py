@@ -95,6 +95,16 @@ def test_one_that_a_site_refuses_is_used_no_more_though_it_is_approved():
     assert notebook.approved() is notebook.shelf[1]
 
 
+def test_one_that_refused_a_question_is_looked_for_and_not_asked_for_again():
+    notebook = Notebook([])
+    first = notebook.approved()
+    notebook.standing.forget(first, spent=False)
+    assert notebook.approved() is first
+    first.status["a"] = "revoked"
+    notebook.standing.forget(first, spent=False)
+    assert notebook.approved() is notebook.shelf[1]
+
+
 def test_one_site_stands_for_itself_and_none_for_nobody():
     assert participants("aspen") == ("aspen",)
     assert participants(["a", "b"]) == ("a", "b")

@@ -373,6 +373,35 @@ def test_owners_are_asked_once_and_may_end_it(tmp_path):
             fed.describe("clinic")
 
 
+def test_a_refused_question_asks_no_owner_for_another_contract(tmp_path):
+    """Four sites, then three of them: refused however often, by rule 11."""
+    with federate(tmp_path, *"abcd", approve="auto") as fed:
+        assert fed.statistics("clinic", ["age"]).sites == tuple("abcd")
+        for _ in range(3):
+            with pytest.raises(RefusedError, match=r"refused \(participants\)"):
+                fed.describe("clinic", sites=["a", "b", "c"])
+        assert len(fed.requests) == 2
+        assert fed.describe("clinic").subjects == 240
+
+
+def test_calls_that_are_used_up_are_asked_for_anew(tmp_path):
+    """A contract that every call of is used stands approved, and answers no more."""
+    with federate(tmp_path, "a", approve="auto") as fed:
+        fed.describe()
+        (request,) = fed.requests
+        database = fed._servers["a"]._gatekeeper._home.database
+        (row,) = database.execute("SELECT * FROM calls").fetchall()
+        with fed._servers["a"]._gatekeeper._home.transaction() as writing:
+            for i in range(request.contract.resources.calls):
+                new = (f"x{i}", row[1], row[2], row[3], f"r{i}", *row[5:])
+                marks = ", ".join("?" * len(new))
+                writing.execute(f"INSERT INTO calls VALUES ({marks})", new)  # noqa: S608
+        with pytest.raises(RefusedError, match=r"a refused \(limit\)"):
+            fed.describe()
+        assert fed.describe().subjects == 60
+        assert len(fed.requests) == 2
+
+
 def test_a_description_survives_a_lost_answer(tables):
     """The same call gets the same bytes again (law 5)."""
     contract = approved(tables, drafted(tables, DescribePlan(("age",), ())))

@@ -58,21 +58,25 @@ def describe(
         The table cannot be read.
     """
     table = table_of(job)
-    patients = len(job.manifest.patients)
-    cohorts = [("", np.ones(patients, dtype=np.bool_))]
     declared = {column.name: column for column in job.manifest.columns}
     for name in layout.columns:
         if name not in declared:
             raise UnknownNameError("column", name, declared)
-        cohorts.append((f"{name}?", _present(table, declared[name])))
     having = _having(job.manifest)
-    nobody = np.zeros(patients, dtype=np.bool_)
-    for name in layout.modalities:
-        cohorts.append((f"volume {name}", having.get(name, nobody)))
-    book = book or Book.blank(profile, patients)
+    patients = len(job.manifest.patients)
+    settled = book or Book.blank(profile, patients)
     reason = f"{patients} rows, each another patient"
     decisions = [PATIENTS.decide(reason, profile, allow=True)]
-    counts = [count_cell(book, profile, *cohort, decisions) for cohort in cohorts]
+
+    def shown(name: str, members: Members | None) -> int:
+        # what nobody here has is not remembered: its name is the requester's choice
+        if members is None:
+            return 0
+        return count_cell(settled, profile, name, members, decisions)
+
+    counts = [shown("", np.ones(patients, dtype=np.bool_))]
+    counts += [shown(f"{n}?", _present(table, declared[n])) for n in layout.columns]
+    counts += [shown(f"volume {n}", having.get(n)) for n in layout.modalities]
     return layout.encode(counts, exact=profile.exact), tuple(decisions)
 
 
