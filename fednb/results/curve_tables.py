@@ -49,7 +49,8 @@ def curves_table(curves: Curves, time: str, level: float) -> pd.DataFrame:
     import pandas as pd
 
     names = ["at_risk", "events", "survival", "se", "lower", "upper"]
-    frames = [pd.DataFrame(columns=["group", time, *names])] if not curves else []
+    none = pd.DataFrame(columns=["group", time, *names], dtype=np.float64)
+    frames = [none] if not curves else []
     for group, curve in curves.items():
         counts = (curve.at_risk, curve.deaths, curve.survival, curve.std_error)
         data = dict(zip(names, (*counts, *curve.band(level)), strict=True))

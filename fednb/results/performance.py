@@ -259,11 +259,12 @@ def _over_time(design: AssessmentDesign, brier: Curve) -> list[Measure]:
     if not design.plan.baseline:
         note += "; baseline hazard estimated anew here, so too favourable"
     scaled = 1 - model / null if null > 0 else math.nan
+    none = "" if null > 0 else "nobody dies, or nobody is followed, at two times"
     release = "joint, weighted"
     return [
         Measure("integrated Brier score", model, release=release, note=note),
         Measure("the same of Kaplan-Meier", null, release="joint", note=to),
-        Measure("scaled integrated Brier score", scaled, release=release),
+        Measure("scaled integrated Brier score", scaled, release=release, note=none),
     ]
 
 

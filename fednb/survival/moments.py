@@ -116,7 +116,11 @@ def combine(
     counts = [float(part[0]) for part in moments]
     n = sum(counts)
     if n < 2:
-        message = f"{n:g} patients have no standard deviation; at least 2 are needed."
+        labels = ", ".join(label(j, names) for j in range(p))
+        message = (
+            f"{n:g} patients count for {labels}; a standard deviation needs at least "
+            "2. Leave it out, or choose other intervals."
+        )
         raise FitError(message)
     count, mean, spread = 0.0, np.zeros(p), np.zeros(p)
     for part, size in zip(moments, counts, strict=True):
@@ -132,7 +136,11 @@ def combine(
     flat = np.flatnonzero(spread <= 1e-12 * squares)
     if flat.size:
         labels = ", ".join(label(j, names) for j in flat.tolist())
-        message = f"Constant over all sites: {labels}. Leave it out of the design."
+        message = (
+            f"Constant over all sites: {labels}. Leave it out of the design. Where "
+            "sites round, bounds declared far beyond a column's values look the same: "
+            "ask the owners for closer ones."
+        )
         raise FitError(message)
     location = mean + np.asarray(shift, dtype=np.float64)
     return Standardisation(location, np.sqrt(spread / (n - 1)), round(n))

@@ -199,7 +199,7 @@ def covariance(
     found = np.zeros_like(matrix)
     if free.size:
         inside = np.ix_(free, free)
-        factor = factorise(matrix[inside], floor=_noise(sums, options))
+        factor = factorise(matrix[inside], floor=options.floor(sums.score.size))
         if factor is None:
             raise FitError(_deficient(sums, options, ()))
         found[inside] = factor.inverse()
@@ -242,12 +242,7 @@ def _penalised(sums: LikelihoodSums, options: NewtonOptions) -> Floats:
 
 
 def _factor(sums: LikelihoodSums, options: NewtonOptions) -> Factor | None:
-    return factorise(_penalised(sums, options), floor=_noise(sums, options))
-
-
-def _noise(sums: LikelihoodSums, options: NewtonOptions) -> float:
-    """Spectral norm of what rounding adds to the information."""
-    return options.precision * math.sqrt(options.parts * sums.score.size / 3)
+    return factorise(_penalised(sums, options), floor=options.floor(sums.score.size))
 
 
 def _advance(
@@ -296,7 +291,7 @@ def _alike(state: NewtonState, options: NewtonOptions) -> bool:
     if factor is None:
         return True
     alone = 1.0 / np.diagonal(factor.inverse())
-    return bool((alone <= 5 * _noise(state.null_sums, options)).any())
+    return bool((alone <= 5 * options.noise(state.null_sums.score.size)).any())
 
 
 def _deficient(
@@ -348,7 +343,7 @@ def _check_lost(
         return
     initial = _penalised(state.null_sums, options)
     lost = lost_columns(
-        factor, initial, _penalised(sums, options), 5 * _noise(sums, options)
+        factor, initial, _penalised(sums, options), 5 * options.noise(sums.score.size)
     )
     if lost.any():
         raise FitError(_separated(np.where(lost, state.trial, 0.0), state, names))

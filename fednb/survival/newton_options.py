@@ -72,6 +72,17 @@ class NewtonOptions:
         """Whether sums are rounded by more than a fixed-point ring does."""
         return self.precision > FIXED_POINT
 
+    def noise(self, p: int) -> float:
+        """Spectral norm of what rounding adds to the information of p columns."""
+        return self.precision * math.sqrt(self.parts * p / 3)
+
+    def floor(self, p: int) -> float:
+        """Information of its own by which a column is told from one without any.
+
+        What rounding makes of none at all goes beyond its norm now and then.
+        """
+        return 2 * self.noise(p)
+
     def penalty(self, p: int) -> Floats:
         """Lambda of each column, shape (p,).
 

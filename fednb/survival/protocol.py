@@ -102,7 +102,7 @@ def design_of(
         l1_ratio=plan.l1_ratio,
         tolerance=plan.tolerance,
         max_evaluations=plan.max_evaluations,
-        precision=privacy.precision,
+        precision=privacy.precision * _weight_of_one(plan, columns),
         parts=parts,
         evaluates=plan.evaluate_on != "none",
         step=SECURE_STEP if privacy.secure_sum else 0.0,
@@ -128,6 +128,21 @@ def _cox(plan: CoxPlan, columns: Sequence[Column]) -> CoxDesign:
         ph_test=plan.ph_test,
         longest=max(declared[plan.duration].upper, 1.0),
     )
+
+
+def _weight_of_one(plan: CoxPlan | LogisticPlan, columns: Sequence[Column]) -> float:
+    """Return what a patient counts for in sums, as far as declared bounds tell.
+
+    Sums are rounded in shares of a patient: of weights of thousands the same step would
+    round nothing (disclosure rule 20), of weights of millionths all of it away.
+    """
+    name = plan.weights if isinstance(plan, CoxPlan) else ""
+    for column in columns:
+        if column.name == name:
+            low, high = column_bounds(column)
+            middle = (max(low, 0.0) + high) / 2
+            return middle if middle > 0 else 1.0
+    return 1.0
 
 
 def _unit_names(width: int) -> tuple[str, ...]:

@@ -99,6 +99,7 @@ def check_first(sums: LikelihoodSums) -> None:
     if sums.log_likelihood == 0 and not sums.to_vector().any():
         message = (
             "There are no events, so nothing can be fitted; choose another outcome or "
-            "a longer follow-up."
+            "a longer follow-up. Where sites round, case weights far below the middle "
+            "of their declared bounds look the same: ask for closer bounds."
         )
         raise FitError(message)

@@ -20,7 +20,9 @@ def test_sites_combine_to_the_pooled_moments(seed: int, sites: int, centre: floa
         moments = [column_moments(part, shift) for part in parts]
         for given_moments in (moments, [np.sum(moments, axis=0)]):
             result = combine(given_moments, shift)
-            np.testing.assert_allclose(result.mean, pooled.mean(axis=0), rtol=1e-12)
+            mean = pooled.mean(axis=0)
+            # a mean near 0 is a difference of what is not
+            np.testing.assert_allclose(result.mean, mean, rtol=1e-12, atol=1e-13)
             tolerance = 1e-4 if shift != centre else 1e-9
             spread = pooled.std(axis=0, ddof=1)
             np.testing.assert_allclose(result.std, spread, rtol=tolerance)
@@ -45,8 +47,8 @@ def test_a_constant_column_is_named():
     x = np.column_stack([[0.1, 0.1, 0.1], [1.0, 2.0, 3.0]])
     with pytest.raises(FitError) as error:
         combine([column_moments(x), column_moments(x)], names=["site", "age"])
-    assert str(error.value) == (
-        "Constant over all sites: 'site'. Leave it out of the design."
+    assert str(error.value).startswith(
+        "Constant over all sites: 'site'. Leave it out of the design. Where sites round"
     )
     with pytest.raises(FitError, match="Constant over all sites: column 0"):
         combine([column_moments(x)])
@@ -59,5 +61,5 @@ def test_malformed_moments_are_refused():
         combine([])
     with pytest.raises(InputError, match="Moments of one design"):
         combine([np.zeros(3), np.zeros(5)])
-    with pytest.raises(FitError, match="1 patients have no standard deviation"):
+    with pytest.raises(FitError, match="1 patients count for column 0; a standard"):
         combine([column_moments([[1.0]])])
