@@ -51,6 +51,17 @@ class Federation(BaseFederation):
         Name of the scientist.
     owned
         Folder to delete on `close`; None: nothing is deleted.
+
+    Examples
+    --------
+    >>> fed = fednb.Federation.from_frames(
+    ...     tables, dataset="trial", approve="auto", profile="open"
+    ... )
+    >>> plan = fednb.CoxPlan(covariates="age", duration="os_months", event="death")
+    >>> cox = fed.request(plan, purpose="age and survival").start().result()
+    >>> list(cox.params_.index), len(cox.summary)
+    (['age'], 1)
+    >>> fed.close()
     """
 
     def __init__(

@@ -68,6 +68,11 @@ class DemoSize:
         The control in which nothing can be learnt.
     scanner
         Whether scanners differ between the hospitals.
+
+    Examples
+    --------
+    >>> fednb.DemoSize(train=20, validation=10, test=10, voxels=16).patients
+    40
     """
 
     train: int = 100

@@ -74,6 +74,12 @@ class FixedModel(Record, frozen=True):
     step
         Of a study: the step whose fit it is. The contract has no numbers then; every
         site derives them from the totals of that fit, which it replays.
+
+    Examples
+    --------
+    >>> model = fednb.FixedModel("cox", (0.03,), covariates=("age",))
+    >>> model.covariates
+    ('age',)
     """
 
     family: Literal["cox", "logistic"]
@@ -187,6 +193,12 @@ class AssessmentPlan(SummedPlan, frozen=True):
         Category or binary columns.
     thresholds
         Of the decision curve of a logistic model, ascending within (0, 1).
+
+    Examples
+    --------
+    >>> model = fednb.FixedModel("cox", (0.03,), covariates=("age",))
+    >>> fednb.AssessmentPlan(model, duration="os_months", event="death").on
+    'test'
     """
 
     model: FixedModel

@@ -89,6 +89,11 @@ class Resources(Record, frozen=True):
         Size of a message at most.
     calls
         Number of calls at most, retries of the same call not counted.
+
+    Examples
+    --------
+    >>> fednb.Resources(seconds=600).seconds
+    600
     """
 
     seconds: int = 3600

@@ -43,6 +43,12 @@ class SurvivalPlan(SummedPlan, frozen=True):
     competing
         A binary column of events that rule the event out, such as death of other
         causes; empty for none. A patient with both has the event.
+
+    Examples
+    --------
+    >>> plan = fednb.SurvivalPlan("os_months", "death", range(12, 61, 12), by="idh")
+    >>> plan.grid
+    (12.0, 24.0, 36.0, 48.0, 60.0)
     """
 
     duration: str

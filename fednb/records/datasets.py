@@ -34,6 +34,11 @@ class Column(Record, frozen=True):
         Labels of a category, in order.
     description
         One line for the card.
+
+    Examples
+    --------
+    >>> fednb.Column("age", "number", unit="years", lower=18, upper=90, step=5).kind
+    'number'
     """
 
     name: str

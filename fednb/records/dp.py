@@ -61,6 +61,12 @@ class DP(Record, frozen=True):
     ------
     PlanError
         A number is out of its range, or neither epsilon nor noise is given.
+
+    Examples
+    --------
+    >>> plan = fednb.TrainingPlan("small-cnn-3d", "idh", dp=fednb.DP(epsilon=8))
+    >>> plan.dp.epsilon
+    8
     """
 
     epsilon: float = 0.0

@@ -230,6 +230,12 @@ class CoxPlan(HeadPlan, frozen=True):
         has one score. Outside the open profile times are ends of the owners' grid, the
         threshold of each site's patients leave in every interval, and as many deaths
         of all sites lie in it (disclosure rules 9 and 10).
+
+    Examples
+    --------
+    >>> plan = fednb.CoxPlan(covariates="age", duration="os_months", event="death")
+    >>> plan.fit_on, plan.strata
+    ('all', ('site',))
     """
 
     duration: str = "time"
@@ -356,7 +362,13 @@ class CoxPlan(HeadPlan, frozen=True):
 
 
 class LogisticPlan(HeadPlan, frozen=True):
-    """Fit a logistic head for a binary column; see `HeadPlan` for shared fields."""
+    """Fit a logistic head for a binary column; see `HeadPlan` for shared fields.
+
+    Examples
+    --------
+    >>> fednb.LogisticPlan(formula="age * C(sex)", target="idh").columns_used()
+    ('idh', 'age', 'sex')
+    """
 
     target: str = "label"
 

@@ -43,6 +43,12 @@ class Survival(Record, frozen=True):
         merge those with too few of their own exits. Empty: the grid that the owners
         declared for `duration`, of which they are ends in any case outside the open
         profile. The partial likelihood of each site needs none.
+
+    Examples
+    --------
+    >>> target = fednb.Survival("os_months", "death")
+    >>> fednb.TrainingPlan("small-cnn-3d", target).outcome
+    ('os_months', 'death')
     """
 
     duration: str

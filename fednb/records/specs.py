@@ -27,14 +27,27 @@ _NAMES: Final = (tuple[str, ...], tuple[str, ...] | None)
 
 
 class TransformSpec(Record, frozen=True):
-    """A transform of the allow-list in `fednb.imaging.transforms`, by name."""
+    """A transform of the allow-list in `fednb.imaging.transforms`, by name.
+
+    Examples
+    --------
+    >>> fednb.TransformSpec("RandFlip", {"prob": 0.5}).name
+    'RandFlip'
+    """
 
     name: str
     params: dict[str, Parameter] = {}
 
 
 class ModelSpec(Record, frozen=True):
-    """A network of the registry in `fednb.models`, by name and arguments."""
+    """A network of the registry in `fednb.models`, by name and arguments.
+
+    Examples
+    --------
+    >>> plan = fednb.TrainingPlan(fednb.ModelSpec("small-cnn-3d"), target="idh")
+    >>> plan.network.name
+    'small-cnn-3d'
+    """
 
     name: str
     params: dict[str, Parameter] = {}
@@ -60,6 +73,13 @@ class SplitSpec(Record, frozen=True):
     column
         A category column that names each patient's part, for a split that is given;
         the fractions then do not count. Empty: the site draws.
+
+    Examples
+    --------
+    >>> fednb.SplitSpec(0.7, 0.1, 0.2).train  # drawn at each site, by its own salt
+    0.7
+    >>> fednb.SplitSpec(column="split").column  # given, by a column of the table
+    'split'
     """
 
     train: float = 0.6

@@ -31,6 +31,18 @@ class StudyPlan(Plan, frozen=True):
     Later steps name the artefact of an earlier one: a `ModelRef` ``"step:N"`` means
     the weights that step N trains, an `EmbeddingRef` of contract `STUDY` what step N
     embeds. A request settles them; sites pin the artefacts as the run goes on.
+
+    Examples
+    --------
+    >>> training = fednb.TrainingPlan("small-cnn-3d", target="idh")
+    >>> head = fednb.CoxPlan(
+    ...     fednb.EMBEDDING, covariates="age", duration="os_months", event="death"
+    ... )
+    >>> [
+    ...     type(step).__name__
+    ...     for step in fednb.StudyPlan.with_heads(training, head).steps
+    ... ]
+    ['TrainingPlan', 'EvaluationPlan', 'EmbeddingPlan', 'CoxPlan']
     """
 
     steps: tuple[AnyPlan, ...]

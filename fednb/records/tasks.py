@@ -92,6 +92,11 @@ class StatisticsPlan(Plan, frozen=True):
         Probabilities within 5-95 %.
     bins
         Upper bound on the number of histogram bins; at most 20.
+
+    Examples
+    --------
+    >>> fednb.StatisticsPlan(["age", "idh"], by="sex").columns
+    ('age', 'idh')
     """
 
     columns: tuple[str, ...]
@@ -151,6 +156,12 @@ class TrainingPlan(Plan, frozen=True):
         Rounds between validations; 0 for none.
     dp
         Differential privacy for the training patients; None: none.
+
+    Examples
+    --------
+    >>> plan = fednb.TrainingPlan("small-cnn-3d", target="idh", strategy="fedprox")
+    >>> plan.rounds, plan.strategy.name
+    (10, 'fedprox')
     """
 
     model: str | ModelSpec | Code
@@ -218,7 +229,17 @@ class TrainingPlan(Plan, frozen=True):
 
 
 class EvaluationPlan(Plan, frozen=True):
-    """Evaluate a trained network: AUC from within-site pairs, log-loss, Brier score."""
+    """Evaluate a trained network: AUC from within-site pairs, log-loss, Brier score.
+
+    Examples
+    --------
+    >>> training = fednb.TrainingPlan("small-cnn-3d", target="idh")
+    >>> study = fednb.StudyPlan.with_heads(
+    ...     training, fednb.LogisticPlan(fednb.EMBEDDING)
+    ... )
+    >>> study.steps[1].split
+    'test'
+    """
 
     model: ModelRef
     split: Split = "test"
@@ -237,6 +258,15 @@ class EmbeddingPlan(Plan, frozen=True):
     ----------
     model
         Result of a `TrainingPlan`, or its ``.ref``.
+
+    Examples
+    --------
+    >>> training = fednb.TrainingPlan("small-cnn-3d", target="idh")
+    >>> study = fednb.StudyPlan.with_heads(
+    ...     training, fednb.LogisticPlan(fednb.EMBEDDING)
+    ... )
+    >>> type(study.steps[2]).__name__
+    'EmbeddingPlan'
     """
 
     model: ModelRef
