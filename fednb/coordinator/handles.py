@@ -6,6 +6,7 @@ import math
 import secrets
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from fednb.coordinator.outcomes import Reading
@@ -100,7 +101,7 @@ class Request(Shown):
     _client: Client = field(compare=False)
     _sites: Mapping[str, DatasiteProxy] = field(compare=False)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256 of the contract: what owners approve."""
         return self.contract.hash()
