@@ -124,6 +124,8 @@ def evaluate(
     trained = tuple(getattr(model, "sites", ()))
     # at sites that had no part in the fit, nobody has to be set aside
     apart = bool(trained) and set(asked.sites or trained).isdisjoint(trained)
+    # nor where the fit took everybody and was evaluated on them
+    apart = apart or getattr(model, "evaluated_on", "") == "all"
     chosen.setdefault("on", "all" if apart else "test")
     learned = model.survival if isinstance(model, EmbeddingResult) else None
     if learned is not None:
