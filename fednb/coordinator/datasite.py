@@ -15,7 +15,7 @@ from fednb.display.hooks import Shown
 from fednb.display.named import Named
 from fednb.errors import InputError, IntegrityError, WireError
 from fednb.privacy.signatures import signature_holds
-from fednb.records.datasets import DatasetCard
+from fednb.records.datasets import Column, DatasetCard
 from fednb.records.keys import digits_of, site_fingerprint
 from fednb.records.messages import Browse, FetchMock, Publication
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from fednb.coordinator.mockdata import DryRunner
     from fednb.display.html import Html
 
-_COLUMN_HEADERS = ("column", "kind", "unit", "values", "description")
+_COLUMN_HEADERS = ("column", "kind", "unit", "range", "values", "description")
+_LEVELS = 8
+"""Labels of a column that are named; the card has all."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,8 +84,9 @@ class DatasetProxy(Shown):
         ]
 
     def _columns(self) -> list[tuple[object, ...]]:
+        counts = self.card.counts
         return [
-            (c.name, c.kind, c.unit, self.card.counts.get(c.name, 0), c.description)
+            (c.name, c.kind, c.unit, _range(c), counts.get(c.name, 0), c.description)
             for c in self.card.columns
         ]
 
@@ -94,6 +97,16 @@ class DatasetProxy(Shown):
     def _html(self) -> Html:
         facts = html.definition_list(self._facts())
         return html.join([facts, html.table(_COLUMN_HEADERS, self._columns())])
+
+
+def _range(column: Column) -> str:
+    """Return what a plan may expect in a column: bounds, or labels."""
+    if column.kind == "binary":
+        return "0, 1"
+    if column.kind == "number":
+        return f"{column.lower:g} to {column.upper:g}"
+    more = ", ..." if len(column.levels) > _LEVELS else ""
+    return ", ".join(column.levels[:_LEVELS]) + more
 
 
 class Datasets(Named[DatasetProxy]):

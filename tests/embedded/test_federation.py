@@ -75,3 +75,17 @@ def test_homes_and_keys_are_for_their_owner_alone(tables):
     path = tables.owner("a").path
     private = [path, path / "site.sqlite", *(path / "keys").iterdir()]
     assert all(p.stat().st_mode & 0o077 == 0 for p in private)
+
+
+def test_a_dataset_shows_what_a_plan_may_expect_in_each_column(tables):
+    """Bounds and labels are published with the card: who writes a plan needs them."""
+    shown = repr(tables["a"].datasets["clinic"])
+    lines = {line.split()[0]: line for line in shown.splitlines() if line.split()}
+    assert "20 to 90" in lines["age"]
+    assert "0, 1" in lines["idh"]
+    assert "F, M" in lines["sex"]
+
+
+def test_sites_are_counted_and_completed_by_name(tables):
+    assert (len(tables), list(tables), "a" in tables) == (3, ["a", "b", "c"], True)
+    assert tables._ipython_key_completions_() == ["a", "b", "c"]
