@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fednb.errors import FitError, InputError
+from fednb.survival.linear import linear
 from fednb.survival.newton import (
     NewtonOptions,
     covariance,
@@ -94,7 +95,7 @@ class CoxEstimate:
             Shape (n,), 0 at `center`.
         """
         values = np.asarray(x, dtype=np.float64)
-        return np.asarray((values - self.center) @ self.coefficients)
+        return linear(values - self.center, self.coefficients)
 
     def rescale(self, mean: npt.ArrayLike, std: npt.ArrayLike) -> CoxEstimate:
         """Turn a fit on standardised columns into one on the original units.

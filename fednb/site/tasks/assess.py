@@ -27,6 +27,7 @@ from fednb.site.tasks.table import table_of
 from fednb.site.tasks.taken import load_embedding, rows_of, taken
 from fednb.survival.censoring import intervals_of
 from fednb.survival.decision_curve import threshold_cells
+from fednb.survival.linear import linear
 from fednb.survival.logistic import logistic_sums
 from fednb.survival.meta_analysis import effect_sums, logit, mean_sums
 from fednb.survival.pairs import PairSums, survival_pairs
@@ -109,8 +110,7 @@ class Assess:
         x = self._columns_of(job, plan, index)
         centred = x - np.asarray(plan.model.center)
         coefficients = np.asarray(plan.model.coefficients)
-        # a row after the other: equal rows have equal risks, to the last bit
-        risk = np.ascontiguousarray(centred) @ coefficients + plan.model.intercept
+        risk = linear(centred, coefficients) + plan.model.intercept
         time, event = self._outcome(plan, index)
         whole = np.isfinite(risk) & np.isfinite(time) & np.isfinite(event)
         of_table = x[:, x.shape[1] - plan.model.table_width() :]

@@ -34,6 +34,7 @@ from fednb.survival.concordance import auc_counts, concordance_counts
 from fednb.survival.episodes import split
 from fednb.survival.formula import column_bounds, level_codes
 from fednb.survival.grid import GridRows, Survival
+from fednb.survival.linear import linear
 from fednb.survival.logistic import logistic_sums
 from fednb.survival.pairs import survival_pairs, two_sample_pairs
 from fednb.survival.ph_test import ph_sums
@@ -361,8 +362,7 @@ class Head:
 
     def _metrics(self, rows: _Rows, state: HeadState, profile: Profile) -> Floats:
         z = state.standardise(rows.build(), self._design)
-        # a row after the other: equal rows have equal risks, to the last bit
-        risk = np.ascontiguousarray(z) @ _trial(state)
+        risk = linear(z, _trial(state))
         if self._design.family == "cox":
             pairs = concordance_counts(rows.time, rows.event, risk)
             spread = survival_pairs(rows.time, rows.event, risk).spread
