@@ -86,6 +86,9 @@ def transcript(hospitals):
         fed.transport.observe(lambda *event: found.frames.append(event))
         fed.statistics(DATASET, ["age", "os_months", "idh"], by="sex")
         fed.statistics(DATASET, ["age"], sites=["dune"])
+        # the standing contracts of statistics name what a description brings, too
+        fed.describe(DATASET)
+        fed.describe(DATASET, sites=["dune"])
         request = fed.request(plan(), dataset=DATASET, purpose="a transcript")
         found.rehearsed = request.preview(dry_run=True).rehearsal
         request.start().results()
