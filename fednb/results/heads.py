@@ -238,6 +238,12 @@ class HeadResult(PooledResult):
         UnknownNameError
             The fit has no covariate of that name.
         """
+        return self._forest(columns, ax, ratios=False)
+
+    def _forest(
+        self, columns: Sequence[str] | None, ax: Axes | None, *, ratios: bool
+    ) -> Axes:
+        """Draw coefficients, or their exponentials on a scale of ratios."""
         names = self.estimate.names
         for name in columns or ():
             if name not in names:
@@ -250,13 +256,18 @@ class HeadResult(PooledResult):
         half = values - table[f"coef lower {100 * self.level:g}%"]
         axes = new_axes(ax, order.size)
         places = np.arange(order.size)
-        axes.errorbar(
-            values[order], places, xerr=half[order], fmt="ks", mfc="white", capsize=3
-        )
-        axes.axvline(0.0, linestyle="--", color="grey", linewidth=1)
+        middle, reach = values[order], half[order]
+        spread = np.array([reach, reach])
+        if ratios:
+            spread = np.exp(middle) * np.array([-np.expm1(-reach), np.expm1(reach)])
+            middle = np.exp(middle)
+            axes.set_xscale("log")
+        axes.errorbar(middle, places, xerr=spread, fmt="ks", mfc="white", capsize=3)
+        axes.axvline(float(ratios), linestyle="--", color="grey", linewidth=1)
         axes.set_yticks(places, [plain(names[i]) for i in order])
         axes.set_ylim(-0.5, order.size - 0.5)
-        axes.set_xlabel(f"log({self.ratio}) ({100 * self.level:g}% CI)")
+        shown = self.ratio if ratios else f"log({self.ratio})"
+        axes.set_xlabel(f"{shown} ({100 * self.level:g}% CI)")
         return axes
 
     def _constant(self) -> str:

@@ -174,6 +174,17 @@ class CoxResult(HeadResult):
             index=[*test.names, "GLOBAL"],
         )
 
+    # typing.override came with Python 3.12
+    def plot(  # type: ignore[explicit-override]
+        self,
+        columns: Sequence[str] | None = None,
+        ax: Axes | None = None,
+        *,
+        hazard_ratios: bool = False,
+    ) -> Axes:
+        """Draw coefficients, or hazard ratios; see `HeadResult.plot`."""
+        return self._forest(columns, ax, ratios=hazard_ratios)
+
     def plot_effect(self, covariate: str, ax: Axes | None = None) -> Axes:
         """Draw an effect that changes with time: steps with bands at `level`.
 

@@ -192,3 +192,15 @@ def test_the_error_of_concordance_is_shown_where_it_is_known():
     assert "Concordance (age, pairs within sites): 0.710 (se 0.021)" in repr(result)
     assert math.isnan(samples.cox().concordance_index_se_)
     assert "(se" not in repr(samples.cox())
+
+
+def test_hazard_ratios_are_drawn_on_their_own_scale():
+    axes = samples.cox("age").plot(hazard_ratios=True)
+    assert axes.get_xscale() == "log"
+    assert axes.get_xlabel() == "HR (95% CI)"
+    assert list(axes.lines[0].get_xdata()) == pytest.approx(np.exp([-0.25, 0.5]))
+    (bars,) = axes.collections
+    low, high = (end[0] for end in bars.get_segments()[1])
+    bounds = np.exp([0.5 - 1.959964 * 0.2, 0.5 + 1.959964 * 0.2])
+    assert (low, high) == pytest.approx(tuple(bounds))
+    assert axes.lines[-1].get_xdata()[0] == 1
