@@ -254,11 +254,8 @@ class SiteDownError(FednbError):
     cause: Cause = "unreachable"
 
     def __init__(self, site: str, *, detail: str = "") -> None:
-        message = (
-            f"{site} cannot be reached. Ask again when the site is back; a run pauses "
-            "until you resume it."
-        )
-        super().__init__(message, site, detail=detail)
+        message = f"{site} cannot be reached. Ask again, or resume a paused run, when "
+        super().__init__(f"{message}the site is back.", site, detail=detail)
 
     @override
     def told(self) -> tuple[str, ...]:

@@ -29,8 +29,7 @@ def test_a_site_that_is_down_is_named_until_it_is_up(transport):
         transport.call("a", b"x", timeout=1)
     assert error.value.site == "a"
     assert str(error.value) == (
-        "a cannot be reached. Ask again when the site is back; a run pauses until you "
-        "resume it."
+        "a cannot be reached. Ask again, or resume a paused run, when the site is back."
     )
     assert transport.call("b", b"x", timeout=1) == b"X"
     transport.bring_up("a")
