@@ -262,6 +262,8 @@ class HeadResult(PooledResult):
             spread = np.exp(middle) * np.array([-np.expm1(-reach), np.expm1(reach)])
             middle = np.exp(middle)
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter("{x:g}")
         axes.errorbar(middle, places, xerr=spread, fmt="ks", mfc="white", capsize=3)
         axes.axvline(float(ratios), linestyle="--", color="grey", linewidth=1)
         axes.set_yticks(places, [plain(names[i]) for i in order])

@@ -45,7 +45,10 @@ def test_equal_rows_are_equal_to_the_last_bit(n, p, begin, seed):
 def test_it_is_the_product_of_a_matrix():
     rng = np.random.default_rng(0)
     x, beta = rng.normal(size=(50, 4)), rng.normal(size=4)
-    np.testing.assert_allclose(linear(x, beta), x @ beta, rtol=1e-12)
+    np.testing.assert_allclose(linear(x, beta), x @ beta, atol=1e-12)
+    # by hand the same, and in floating point not
+    several = np.array([[0.5, 2.0], [1.5, 0.0], [1.0, 1.0]])
+    assert linear(several, np.array([0.8, 0.4])).tolist() == [1.2] * 3
     assert linear(np.zeros((3, 0)), np.zeros(0)).tolist() == [0.0] * 3
     with pytest.raises(ValueError, match="zip"):
         linear(x, beta[:3])
