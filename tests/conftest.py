@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import beside
+import hypothesis
 import pytest
 import warm
 from clinics import federate, small_hospitals
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+# no test depends on how fast a machine is
+hypothesis.settings.register_profile("fednb", deadline=None)
+hypothesis.settings.load_profile("fednb")
 
 
 def pytest_configure(config):

@@ -10,6 +10,7 @@ from fednb.coordinator.contracting import participants
 from fednb.coordinator.outcomes import Reading
 from fednb.coordinator.settling import common_columns, shared_columns
 from fednb.errors import InputError, PlanError, RefusedError, UnknownNameError
+from fednb.privacy.tables import StatisticsLayout
 from fednb.records.base import canonical
 from fednb.records.service import AskQuery, Outcome
 from fednb.records.studies import StudyPlan
@@ -65,6 +66,8 @@ class Queries:
         ------
         UnknownNameError, PlanError
             The plan names what the sites do not have, or not all alike.
+        InputError
+            Groups are by a number.
         RunError
             An owner has not approved the standing contract yet, or decided against it.
         RefusedError
@@ -76,6 +79,9 @@ class Queries:
         step = contract.step_for(plan)
         if step is None:
             raise _beyond(plan, contract, self.cards(dataset, contract.sites()))
+        if isinstance(plan, StatisticsPlan):
+            # a site would refuse what cannot be laid out, and may not say why
+            StatisticsLayout.from_plan(plan, contract.columns)
         run = secrets.token_hex(8)
         query = canonical(plan)
         signed = "\x1f".join(("fednb-query", request.hash, run)).encode()

@@ -10,6 +10,7 @@ from fednb.errors import PlanError, UnknownNameError
 from fednb.imaging import transforms
 from fednb.models import registry as models
 from fednb.privacy.dp import settle_dp
+from fednb.privacy.tables import StatisticsLayout
 from fednb.records.assessment import AssessmentPlan
 from fednb.records.carried import check_carried
 from fednb.records.edges import edges_of, on_owners_grid
@@ -23,7 +24,9 @@ from fednb.records.tasks import (
     EmbeddingPlan,
     EvaluationPlan,
     ModelRef,
+    StatisticsPlan,
     TrainingPlan,
+    columns_of,
 )
 from fednb.strategies.registry import resolve, strategy_of
 from fednb.survival.assessing import model_of_fit
@@ -71,14 +74,13 @@ def _settle(
         return _settle_training(step, cards)
     if isinstance(step, DescribePlan):
         return _settle_description(step, cards)
+    if isinstance(step, StatisticsPlan):
+        named = (*columns_of(step), *shared_columns(cards))
+        StatisticsLayout.from_plan(step, common_columns(named, cards))
     if isinstance(step, EvaluationPlan | EmbeddingPlan):
         return msgspec.structs.replace(step, model=_settle_model(step.model, before))
-    if isinstance(step, AssessmentPlan) and step.model.step is not None:
-        step = _settle_assessment(step, step.model.step, cards, before)
-    elif isinstance(step, AssessmentPlan):
-        made = _settle_embedding(step.embedding, before)
-        model = msgspec.structs.replace(step.model, embedding=made)
-        step = msgspec.structs.replace(step, model=model)
+    if isinstance(step, AssessmentPlan):
+        step = _settle_assessment(step, cards, before)
     if isinstance(step, SummedPlan):
         _check_columns(step, cards)
     if isinstance(step, HeadPlan):
@@ -230,11 +232,18 @@ def _settle_model(model: ModelRef, steps: Sequence[AnyPlan]) -> ModelRef:
 
 def _settle_assessment(
     plan: AssessmentPlan,
-    step: int,
     cards: Mapping[str, DatasetCard],
     before: Sequence[AnyPlan],
 ) -> AssessmentPlan:
-    """Point a study's assessment at the fit as settled: its columns and its split."""
+    """Point a study's assessment at the fit as settled: its columns and its split.
+
+    One of a model in numbers is pointed at the embeddings that this is of.
+    """
+    step = plan.model.step
+    if step is None:
+        made = _settle_embedding(plan.embedding, before)
+        known = msgspec.structs.replace(plan.model, embedding=made)
+        return msgspec.structs.replace(plan, model=known)
     head = before[step] if 0 <= step < len(before) else None
     if not isinstance(head, CoxPlan | LogisticPlan):
         message = f"The study has no Cox or logistic fit at step {step} before this."

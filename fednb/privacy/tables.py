@@ -179,6 +179,13 @@ class StatisticsLayout:
             if name not in declared:
                 raise UnknownNameError("column", name, declared)
         by = declared[plan.by] if plan.by else None
+        if by is not None and not levels_of(by):
+            fit = ", ".join(c.name for c in columns if levels_of(c))
+            message = (
+                f"Groups are the levels of a category or binary column; {plan.by!r} is "
+                f"a {by.kind}. There are: {fit or 'none'}."
+            )
+            raise InputError(message)
         return cls(
             tuple(declared[name] for name in plan.columns),
             by,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html as entities
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fednb.display.code import (
@@ -39,7 +39,6 @@ def shown(page: str) -> str:
     return entities.unescape(re.sub(r"<[^>]*>", "", body))
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_the_pieces_are_the_source(source):
     lines = ["".join(part for _, part in line) for line in pieces(source)]

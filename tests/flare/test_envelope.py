@@ -20,7 +20,7 @@ def through_json(answering, count=None):
     return send
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(frame=st.binary(max_size=200), grow=st.integers(0, 5), size=st.integers(1, 64))
 def test_any_frame_and_any_answer_cross_whole(frame, grow, size):
     with pytest.MonkeyPatch.context() as patch:

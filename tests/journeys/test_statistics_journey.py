@@ -151,6 +151,11 @@ def test_unknown_names_are_named_with_a_suggestion(private):
         PlanError, match=r"^A statistics plan needs at least one column"
     ):
         private.statistics("clinic", [])
+    numbers = r"category or binary column; 'age' is a number\. There are: .*sex"
+    with pytest.raises(InputError, match=numbers):
+        private.statistics("clinic", ["os_months"], by="age")
+    with pytest.raises(InputError, match=numbers):
+        private.request(StatisticsPlan(["os_months"], by="age"), purpose="To see.")
 
 
 def test_statistics_wait_for_every_owner(tmp_path):

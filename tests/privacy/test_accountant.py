@@ -77,7 +77,7 @@ def test_costs_add_up_whatever_the_order():
     assert epsilon_of(parts[:1], 1e-5) < epsilon_of(parts, 1e-5) < apart
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     noise=st.floats(0.5, 8),
     rate=st.floats(0.001, 1),

@@ -172,7 +172,7 @@ BASES = st.binary(min_size=PATIENTS // 8, max_size=PATIENTS // 8).map(
     lambda drawn: np.unpackbits(np.frombuffer(drawn, np.uint8)).astype(bool)
 )
 FLIP = st.lists(st.integers(0, PATIENTS - 1), max_size=14)
-THOUSAND = settings(max_examples=1000, deadline=None)
+THOUSAND = settings(max_examples=1000)
 
 
 @THOUSAND
@@ -214,7 +214,7 @@ def assert_nobody_shows(base, flips, profile) -> None:
             assert distance(a.members, b.members) >= profile.threshold
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(base=BASES, one=st.integers(0, PATIENTS - 1))
 def test_whether_one_patient_is_there_cannot_be_felt(base, one):
     """The membership game: the second cohort's bytes do not depend on the patient."""

@@ -47,7 +47,7 @@ def _random_table(seed: int, n: int):
     return table
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), n=st.integers(30, 200))
 def test_a_joint_table_has_the_rounded_count_and_nearly_the_means(seed, n):
     table = _random_table(seed, n)

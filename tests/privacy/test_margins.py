@@ -75,7 +75,7 @@ TABLES = st.tuples(st.integers(1, 3), st.integers(2, 4)).flatmap(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(counts=TABLES, profile=st.sampled_from([STANDARD, RARE_DISEASE]))
 def test_no_line_of_a_table_narrows_down_a_small_cell(counts, profile):
     """Every small cell may be anything below the threshold, for who has one line."""
@@ -102,7 +102,7 @@ def test_no_line_of_a_table_narrows_down_a_small_cell(counts, profile):
             assert most >= total_low
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(counts=TABLES)
 def test_small_cells_cannot_be_solved_for(counts):
     """Linear algebra on cells and margins: no solution is nearer than rounding is."""

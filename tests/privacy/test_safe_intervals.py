@@ -99,7 +99,7 @@ def test_the_open_profile_merges_and_rounds_nothing():
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 10**6), steps=st.integers(1, 30))
 @pytest.mark.parametrize("profile", [STANDARD, RARE_DISEASE])
 def test_what_leaves_stands_on_enough_patients(profile, seed: int, steps: int):

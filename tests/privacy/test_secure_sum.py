@@ -30,7 +30,7 @@ def masked_all(parties, values, ring, context):
     }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     count=st.integers(3, 20),
     size=st.integers(1, 50),

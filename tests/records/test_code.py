@@ -9,7 +9,7 @@ import msgspec
 import own_code
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fednb.errors import PlanError
@@ -157,7 +157,6 @@ def test_all_problems_are_listed_before_anybody_is_asked():
     )
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_the_check_never_fails_and_names_lines_that_are_there(source):
     found = problems_of("f", source)

@@ -80,7 +80,7 @@ def test_widths_follow_levels_and_knots():
     assert Factor("age", "bs", (1.0, 2.0)).width(levels) == 5
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet="ab+:*()C,ns 12.[]=`-_'\"", max_size=24))
 def test_any_text_is_a_formula_or_a_plan_error(text):
     try:

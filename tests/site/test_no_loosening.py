@@ -65,7 +65,6 @@ FEW = 6
 """Patients with a `marker`: below the threshold of both strict profiles."""
 
 SEARCH = settings(
-    deadline=None,
     derandomize=True,
     database=None,
     # what fails is told as it was found: to shrink it takes minutes

@@ -24,7 +24,6 @@ from fednb.records.tasks import TrainingPlan
 
 GRIDS = {column.name: column.grid() for column in DECLARED if column.kind == "number"}
 SEARCH = settings(
-    deadline=None,
     derandomize=True,
     database=None,
     max_examples=60,

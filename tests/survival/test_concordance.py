@@ -28,14 +28,14 @@ def brute_force(time: list, event: list, risk: list, strata: list) -> PairCounts
     return PairCounts(concordant, tied, comparable)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(patients)
 def test_counts_equal_brute_force(rows: list):
     columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 4
     assert concordance_counts(*columns) == brute_force(*columns)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), n=st.integers(3, 200))
 def test_the_index_equals_lifelines(seed: int, n: int):
     rng = np.random.default_rng(seed)
@@ -83,7 +83,7 @@ def test_no_comparable_pairs():
         _ = counts.index
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 100))
 def test_the_auc_equals_scikit_learn(seed: int, n: int):
     rng = np.random.default_rng(seed)

@@ -145,7 +145,7 @@ def test_breslow_ties_equal_scikit_survival():
     assert np.abs(efron.coefficients - mine.coefficients).max() > 1e-4
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), sites=st.integers(1, 5))
 def test_a_split_over_sites_equals_the_stratified_whole(seed: int, sites: int):
     rng = np.random.default_rng(seed)

@@ -34,7 +34,7 @@ def _patients(seed: int, n: int, *, late: bool):
     return rng.normal(size=n), survival
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 1000),
     late=st.booleans(),

@@ -119,7 +119,7 @@ def test_left_truncation_on_the_grid_is_lifelines():
     assert_lifelines(found, theirs, scale)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), ties=st.sampled_from(["efron", "breslow"]))
 def test_totals_give_what_risk_sets_give(seed, ties):
     rng = np.random.default_rng(seed)

@@ -30,7 +30,7 @@ def test_patients_of_no_group_are_left_out():
     assert found.deaths.tolist() == [[[1], [1]]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), n=st.integers(0, 60), sites=st.integers(1, 4))
 def test_sites_add_up_and_nobody_is_lost(seed: int, n: int, sites: int):
     rng = np.random.default_rng(seed)

@@ -38,7 +38,7 @@ def test_curves_equal_lifelines():
     np.testing.assert_array_equal(curve.deaths, events["observed"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 80))
 def test_curves_and_errors_equal_scikit_survival(seed: int, n: int):
     rng = np.random.default_rng(seed)

@@ -81,7 +81,7 @@ def test_coefficients_at_zero_have_a_documented_row():
     assert all(np.isfinite(values).all() for values in columns.values())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), size=st.floats(0.0, 30.0), p=st.integers(1, 7))
 def test_a_step_ends_where_the_penalised_model_is_least(seed, size, p):
     rng = np.random.default_rng(seed)

@@ -11,7 +11,7 @@ from fednb.survival.coxph import CoxEstimate
 from fednb.survival.linear import linear
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     n=st.integers(2, 60),
     p=st.integers(1, 9),

@@ -47,7 +47,7 @@ def test_one_binary_column_by_hand():
     assert result.covariance[1, 1] == pytest.approx(2 / 10 + 2 / 30)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), sites=st.integers(1, 5))
 def test_sites_add_up_to_the_pooled_fit(seed: int, sites: int):
     x, y = draw(seed, 120 * sites)

@@ -52,7 +52,7 @@ def test_rounded_deaths_never_exceed_those_at_risk():
     assert (deaths.tolist(), risk.tolist()) == ([10], [10])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(seed=st.integers(0, 10**6), parts=st.integers(1, 6))
 def test_a_finer_grid_adds_up_to_a_coarser_one(seed: int, parts: int):
     rng = np.random.default_rng(seed)

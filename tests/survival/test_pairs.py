@@ -34,7 +34,7 @@ def before(time, event):
     return (event[:, None] == 1) * (earlier | tied)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.lists(ROW, min_size=1, max_size=40))
 def test_survival_pairs_are_those_of_the_definition(rows):
     time, event, risk, weight = np.array(rows, dtype=float).T
@@ -43,7 +43,7 @@ def test_survival_pairs_are_those_of_the_definition(rows):
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.lists(ROW, min_size=1, max_size=40))
 def test_two_sample_pairs_are_those_of_the_definition(rows):
     _, case, risk, control = np.array(rows, dtype=float).T

@@ -47,7 +47,7 @@ def random_table(seed: int, n: int, p: int = 3):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(1, 40),
@@ -63,7 +63,7 @@ def test_sums_equal_the_formulas(seed: int, n: int, ties: str):
     assert sums.log_likelihood == pytest.approx(log_likelihood, abs=1e-8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 60))
 def test_sums_of_sites_add_up_to_the_stratified_whole(seed: int, n: int):
     x, time, event, entry, weight, site = random_table(seed, n)

@@ -75,7 +75,7 @@ def test_large_volumes_travel_at_eight_bits(monkeypatch):
     assert VolumeViewer(data).channels[0]["bits"] == 32
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(-1e38, 1e38), st.floats(0, 1e38), st.integers(0, 2**32 - 1))
 def test_eight_bits_keep_every_range(low, span, seed):
     data = low + span * np.random.default_rng(seed).random(SHAPE)

@@ -30,7 +30,6 @@ COLUMNS = (
 LAYOUT = DescribeLayout(("age", "sex", "idh"), ("T1c", "FLAIR"))
 FAST = settings(
     max_examples=30,
-    deadline=None,
     derandomize=True,
     database=None,
     # what fails is told as it was found: to shrink it takes minutes

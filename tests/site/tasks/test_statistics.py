@@ -130,7 +130,7 @@ def with_small_group(large: pd.DataFrame, rows: list, profile) -> pd.DataFrame:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     first=ROWS,
     second=ROWS,
@@ -151,7 +151,7 @@ def test_a_suppressed_group_cannot_be_felt(job_of, first, second, seed, profile)
         assert repr(cells[name, "X"]) == repr(suppressed)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     values=st.lists(st.floats(0, 120), max_size=9),
     others=st.lists(st.floats(0, 120), max_size=9),
