@@ -17,8 +17,20 @@ if TYPE_CHECKING:
 
 WHOLE = ("flare", "browser")
 """Folders with one federation, or one JupyterLab, for all files in them."""
-FIRST = (*WHOLE, "journeys", "bench", "redteam", "faults", "privacy", "site")
-"""Folders of long tests: what begins last is short, so that no process waits long."""
+FIRST = (
+    "flare",
+    "journeys",
+    "bench",
+    "redteam",
+    "faults",
+    "privacy",
+    "site",
+    "browser",
+)
+"""Folders of long tests: what begins last is short, so that no process waits long.
+
+Hospitals in processes of their own and a browser are apart: either needs all cores.
+"""
 MEMORY = Path("/dev/shm")  # noqa: S108  (pytest makes a folder of its own there)
 ROOM_BYTES = 6 * 2**30
 

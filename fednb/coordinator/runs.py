@@ -123,12 +123,12 @@ class Runs:
         return self.line(run)
 
     def control(self, run: str, verb: str) -> RunLine:
-        """Pause, resume or stop a run.
+        """Pause, resume or stop a run; one that has completed stays as it is.
 
         Raises
         ------
         RunError
-            The run has ended, or cannot do that now.
+            The run has failed or was stopped.
         """
         stored = self._store.find_run(run)
         if verb == "stop" and not is_final(stored.status):
@@ -136,6 +136,9 @@ class Runs:
             return self.line(run)
         with self._turn:
             status = self._status(self._store.find_run(run))
+            if status == "completed":
+                # its last round ended before the word was heard: nothing is lost
+                return self.line(run)
             if is_final(status):
                 message = f"Run {run} has {status}; it cannot {verb}."
                 raise RunError(message, cause="stopped")

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 SESSION_SECONDS: Final = 90.0
 SITES_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.25  # each look takes time from the workers that are starting
-_ATTEMPTS: Final = 3
 
 
 class FlarePort:
@@ -125,7 +124,8 @@ class FlarePort:
                 return
             deadline = time.monotonic() + SESSION_SECONDS
             self._log_in(deadline)
-            for _ in range(_ATTEMPTS):
+            # sessions end as they begin while what a lost one left is being cleared
+            while time.monotonic() < deadline:
                 try:
                     job = self._attached(deadline) or self._opened(deadline)
                 except LOST:
@@ -135,8 +135,8 @@ class FlarePort:
                     self._job = job
                     return
         message = (
-            "The server opens no session: each ends as soon as it begins. See log.txt "
-            "in the server's kit."
+            f"The server opened no session in {SESSION_SECONDS:g} s: each ended as it "
+            "began. See log.txt in the server's kit."
         )
         raise FednbError(message)
 

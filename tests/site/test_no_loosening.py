@@ -285,7 +285,9 @@ class Conversation:
         elif state.phase == "moments":
             multiples(vector[:2], count)
         elif state.phase == "metrics":
-            multiples(vector, count)
+            multiples(vector[:5], count)
+            # no share of so many pairs varies more
+            assert 0 <= vector[5] <= vector[4] ** 2 / 4e6
         else:
             multiples(vector, step)
 
