@@ -123,7 +123,7 @@ class Runs:
         return self.line(run)
 
     def control(self, run: str, verb: str) -> RunLine:
-        """Pause, resume or stop a run; one that has completed stays as it is.
+        """Pause, resume or stop a run; one that has completed needs no pause.
 
         Raises
         ------
@@ -136,7 +136,7 @@ class Runs:
             return self.line(run)
         with self._turn:
             status = self._status(self._store.find_run(run))
-            if status == "completed":
+            if status == "completed" and verb != "stop":
                 # its last round ended before the word was heard: nothing is lost
                 return self.line(run)
             if is_final(status):
