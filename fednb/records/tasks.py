@@ -63,6 +63,11 @@ class DescribePlan(Plan, frozen=True):
         Columns whose values are counted; None: all that the sites declare alike.
     modalities
         Modalities whose patients are counted; None: all of the datasets' cards.
+
+    Examples
+    --------
+    >>> fednb.DescribePlan(columns="age").columns
+    ('age',)
     """
 
     columns: tuple[str, ...] | None = None

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Final, Literal
 from fednb.display import html, text
 from fednb.errors import UnknownNameError
 from fednb.privacy.profiles import profile_named
-from fednb.results.parts import MAX_HEADING, PooledResult, count_text, new_axes, plain
+from fednb.results.parts import (
+    MAX_HEADING,
+    PooledResult,
+    count_text,
+    dataset_heading,
+    new_axes,
+    plain,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -224,12 +231,7 @@ class DescriptionResult(PooledResult):
         ]
 
     def _heading(self) -> str:
-        count = text.counted(len(self.sites), "site")
-        names = ", ".join(map(text.visible, self.sites))
-        return (
-            f"Description of {text.visible(self.dataset)} from {count} ({names}), "
-            f"profile {text.visible(self.profile)}"
-        )
+        return dataset_heading("Description", self.dataset, self)
 
     def _rounding(self) -> str:
         """Say how sites round; the open profile says so by itself."""

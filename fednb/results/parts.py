@@ -74,6 +74,16 @@ class PooledResult(Shown):
         return html.element("div", heading, *says, *body, last)
 
 
+def dataset_heading(what: str, dataset: str, result: PooledResult) -> str:
+    """Return what of a dataset is shown, from which sites, under which profile."""
+    count = text.counted(len(result.sites), "site")
+    names = ", ".join(map(text.visible, result.sites))
+    return (
+        f"{what} of {text.visible(dataset)} from {count} ({names}), "
+        f"profile {text.visible(result.profile)}"
+    )
+
+
 def sites_line(what: str, sites: Sequence[str]) -> str:
     """Return what a result is of, and at which sites."""
     return f"{what} at {', '.join(map(text.visible, sites))}"

@@ -13,6 +13,7 @@ from fednb.results.parts import (
     MAX_HEADING,
     PooledResult,
     count_text,
+    dataset_heading,
     new_axes,
     plain,
 )
@@ -225,12 +226,7 @@ class StatisticsResult(PooledResult):
         return value
 
     def _heading(self) -> str:
-        count = text.counted(len(self.sites), "site")
-        names = ", ".join(map(text.visible, self.sites))
-        return (
-            f"Statistics of {text.visible(self.dataset)} from {count} ({names}), "
-            f"profile {text.visible(self.profile)}"
-        )
+        return dataset_heading("Statistics", self.dataset, self)
 
     def _text(self) -> str:
         return self._page_text(self._heading(), "", text.table(*self._table()), "")

@@ -140,6 +140,24 @@ def auc_counts(label: npt.ArrayLike, score: npt.ArrayLike) -> PairCounts:
     )
 
 
+def pair_counts(
+    time: npt.ArrayLike | None, event: npt.ArrayLike, risk: npt.ArrayLike
+) -> PairCounts:
+    """Count pairs of survival times, or of two labels.
+
+    Parameters
+    ----------
+    time
+        Exit times, see `concordance_counts`; None: `event` is a label, see
+        `auc_counts`.
+    event, risk
+        As there.
+    """
+    if time is None:
+        return auc_counts(event, risk)
+    return concordance_counts(time, event, risk)
+
+
 def _scores(values: npt.ArrayLike) -> Floats:
     scores = np.asarray(values, dtype=np.float64)
     return read_vector("scores", scores, scores.size)

@@ -204,6 +204,16 @@ def two_sample_pairs(
     return _sums(float(of_case.sum()), total, of_case + of_control, b)
 
 
+def spread_of(
+    time: npt.ArrayLike | None, event: npt.ArrayLike, risk: npt.ArrayLike
+) -> float:
+    """Return the spread of the share of `concordance.pair_counts`, same parameters."""
+    if time is None:
+        controls = 1.0 - np.asarray(event, dtype=np.float64)
+        return two_sample_pairs(event, controls, risk).spread
+    return survival_pairs(time, event, risk).spread
+
+
 def _sums(agreeing: float, comparable: float, a: Floats, b: Floats) -> PairSums:
     if comparable <= 0:
         return PairSums(agreeing, comparable, 0.0)

@@ -22,8 +22,8 @@ from fednb.records.tasks import EvaluationPlan
 from fednb.site.tasks.job import JobResult
 from fednb.site.tasks.patients import nobody, patients_of
 from fednb.site.tasks.runtime import prepare
-from fednb.survival.concordance import auc_counts, concordance_counts
-from fednb.survival.pairs import survival_pairs, two_sample_pairs
+from fednb.survival.concordance import pair_counts
+from fednb.survival.pairs import spread_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from fednb.site.tasks.job import Job
     from fednb.site.tasks.patients import Patients
     from fednb.site.tasks.runtime import Runtime
-    from fednb.survival.concordance import PairCounts
 
     Floats = NDArray[np.float32]
 
@@ -114,35 +113,12 @@ def predict(
     return units, logits
 
 
-def pair_counts(
-    patients: Patients, plan: TrainingPlan, rows: NDArray[np.int64], logits: Floats
-) -> PairCounts:
-    """Return pairs of this site's patients by how the output orders them.
-
-    Parameters
-    ----------
-    patients, plan
-        With outcomes, and which they are.
-    rows
-        Patients with a known outcome.
-    logits
-        Network's output for them, shape (n,).
-    """
-    labels = patients.labels[rows]
-    if plan.survival is None:
-        return auc_counts(labels, logits)
-    return concordance_counts(patients.times[rows], labels, logits)
-
-
-def spread_of(
-    patients: Patients, plan: TrainingPlan, rows: NDArray[np.int64], logits: Floats
-) -> float:
-    """Return the spread of the share of `pair_counts`, in millions of squared pairs."""
-    labels = patients.labels[rows]
-    if plan.survival is None:
-        return two_sample_pairs(labels, 1.0 - labels, logits).spread / MILLION
-    times = patients.times[rows]
-    return survival_pairs(times, labels, logits).spread / MILLION
+def outcome_of(
+    patients: Patients, plan: TrainingPlan, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
+    """Return exit times and deaths of patients; of a label, None and the label."""
+    times = None if plan.survival is None else patients.times[rows]
+    return times, patients.labels[rows]
 
 
 def log_losses(labels: NDArray[np.float64], logits: Floats) -> NDArray[np.float64]:
@@ -185,14 +161,14 @@ def evaluate(job: Job, progress: Callable[[int, int], None]) -> JobResult:
     _, logits = predict(
         setting, rows, training.batch_size, lambda done: progress(done, total)
     )
-    labels = setting.patients.labels[rows]
-    pairs = pair_counts(setting.patients, training, rows, logits)
+    times, labels = outcome_of(setting.patients, training, rows)
+    pairs = pair_counts(times, labels, logits)
     losses = (0.0, 0.0)
     if training.survival is None:
         brier = (1 / (1 + np.exp(-logits.astype(np.float64))) - labels) ** 2
         losses = (float(log_losses(labels, logits).sum()), float(brier.sum()))
     counts = (pairs.concordant, pairs.tied, pairs.comparable)
-    spread = spread_of(setting.patients, training, rows, logits)
+    spread = spread_of(times, labels, logits) / MILLION
     metrics = EvaluationSums(total, *losses, *counts, labels.sum(), spread)
     vector = pack(np.array(metrics, dtype=np.float64))
     return JobResult(job.id, {"metrics": vector}, patients=total)

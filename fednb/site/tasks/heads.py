@@ -30,13 +30,13 @@ from fednb.site.tasks.taken import (
     rows_of,
     taken,
 )
-from fednb.survival.concordance import auc_counts, concordance_counts
+from fednb.survival.concordance import pair_counts
 from fednb.survival.episodes import split
 from fednb.survival.formula import column_bounds, level_codes
 from fednb.survival.grid import GridRows, Survival
 from fednb.survival.linear import linear
 from fednb.survival.logistic import logistic_sums
-from fednb.survival.pairs import survival_pairs, two_sample_pairs
+from fednb.survival.pairs import spread_of
 from fednb.survival.ph_test import ph_sums
 from fednb.survival.riskset import RiskSets
 from fednb.survival.rows import check_rows
@@ -363,16 +363,12 @@ class Head:
     def _metrics(self, rows: _Rows, state: HeadState, profile: Profile) -> Floats:
         z = state.standardise(rows.build(), self._design)
         risk = linear(z, _trial(state))
-        if self._design.family == "cox":
-            pairs = concordance_counts(rows.time, rows.event, risk)
-            spread = survival_pairs(rows.time, rows.event, risk).spread
-        else:
-            pairs = auc_counts(rows.event, risk)
-            spread = two_sample_pairs(rows.event, 1.0 - rows.event, risk).spread
+        cox = self._design.family == "cox"
+        outcome = (rows.time if cox else None, rows.event, risk)
+        pairs, spread = pair_counts(*outcome), spread_of(*outcome)
         events = int(rows.event.sum())
         counts = (rows.n, events, pairs.concordant, pairs.tied, pairs.comparable)
         shown = [float(round_count(count, profile)) for count in counts]
-        cox = self._design.family == "cox"
         fewest = events if cox else min(events, rows.n - events)
         left = safe_spread(spread / MILLION, shown[-1], profile, fewest=fewest)
         return np.array([*shown, left])

@@ -20,7 +20,7 @@ from fednb.records.tasks import TrainingPlan
 from fednb.site.tasks.evaluate import (
     Setting,
     log_losses,
-    pair_counts,
+    outcome_of,
     predict,
     set_up,
 )
@@ -36,6 +36,7 @@ from fednb.site.tasks.patients import nobody
 from fednb.site.tasks.runtime import generator, seed_torch
 from fednb.strategies.base import LocalRound
 from fednb.strategies.registry import resolve
+from fednb.survival.concordance import pair_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -281,7 +282,7 @@ def _validate(
     if not rows.size:
         return [0.0] * 5
     _, logits = predict(setting, rows, plan.batch_size, lambda _: None)
-    pairs = pair_counts(setting.patients, plan, rows, logits)
+    pairs = pair_counts(*outcome_of(setting.patients, plan, rows), logits)
     if plan.survival is None:
         losses = float(log_losses(setting.patients.labels[rows], logits).sum())
     else:
